@@ -1,0 +1,1 @@
+"""What may be sent: rules, one file each, and how they are read."""
