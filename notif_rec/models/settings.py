@@ -1,0 +1,43 @@
+"""The knobs of the ranking models, named as in the iALS papers; every default works untuned."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from notif_rec.strict_yaml import Duration, StrictModel
+
+
+class SimilarSettings(StrictModel):
+    """Items that the same people like: a two-step walk user → item → user → item, RP3β with its exponents apart.
+
+    W[i, j] = Σ_u x_ui · x_uj / (degree_u^user_exponent · degree_i^source_exponent · degree_j^target_exponent).
+    RP3β of the paper is user = source = alpha, target = beta. Source: Christoffel et al., RecSys'15.
+    """
+
+    user_exponent: float = Field(default=0.8, ge=0, le=2, description="how much a user with a long history counts for less")
+    source_exponent: float = Field(default=0.6, ge=0, le=2, description="how much the popularity of a liked item is discounted")
+    target_exponent: float = Field(default=0.3, ge=0, le=2, description="how much the popularity of a recommended item is discounted")
+    neighbours: int = Field(default=400, ge=1, le=5000, description="similar items kept for each item")
+
+
+class ModelSettings(StrictModel):
+    """One channel's ranking model.
+
+    Loss: Σ_seen w (ŷ − 1)² + α0 Σ_all ŷ² + λ Σ_rows (Σw + α0·n)^ν ‖row‖², with weights w of mean about 1.
+    Source: Rendle et al., "Revisiting the Performance of iALS", RecSys'22.
+    """
+
+    factors: int = Field(default=64, ge=16, le=1024, description="length of the vectors of users and items")
+    iterations: int = Field(default=12, ge=1, le=100, description="ALS epochs")
+    unobserved_weight: float | None = Field(
+        default=None, gt=0, le=1, description="weight of a pair that was not seen (α0); null: from the density of the data"
+    )
+    regularization: float = Field(default=0.005, gt=0, le=100, description="λ")
+    regularization_exponent: float = Field(default=1.0, ge=0, le=1, description="ν: 1 = rows with more evidence are pulled harder")
+    half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
+    transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
+    blend: float = Field(default=0.4, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
+    similar: SimilarSettings = SimilarSettings()
+    text_factors: int = Field(default=64, ge=0, le=512, description="length of the text vectors that new items rank by; 0: no text")
