@@ -1,0 +1,143 @@
+"""What a send will bring: p_open, p_click and p_unsubscribe as shrunken rates by channel, rank and user.
+
+A first, honest version: a channel's rates are empirical-Bayes means of its own past sends, a user's are shrunk to them, and a
+click's rate falls with the rank that the item had in the user's own list. Nothing here looks at or after `as_of`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.errors import DataError
+from notif_rec.scoring.send_time import HourProfile, flat_profile
+
+FloatArray = npt.NDArray[np.float64]
+AnyFloats = npt.NDArray[np.floating[Any]]
+
+LAST_RANKS = np.array([1, 3, 10, 30, 100])  # the last rank (from 1) of each bucket
+BEYOND, UNRANKED = len(LAST_RANKS), len(LAST_RANKS) + 1
+N_BUCKETS = UNRANKED + 1
+RANK_SHAPE = np.array([1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.3])  # how clicks fall with rank where a channel has not shown it yet
+CERTAIN = 1e-9  # probabilities stay this far from 0 and 1
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Rates that stand in for a channel until its own sends outweigh them."""
+
+    opened: float
+    clicked: float  # per item
+    unsubscribed: float
+
+
+# Direct opens of push 2–5 % in the median, e-mail opens about 20 %, unsubscribes .1–.3 %: vendors' benchmarks, docs/models.md.
+PRIORS = {"push": Prior(0.04, 0.025, 0.001), "email": Prior(0.2, 0.01, 0.002), "in_app": Prior(0.2, 0.03, 0.0005)}
+OTHER_PRIOR = Prior(0.05, 0.02, 0.001)
+
+
+@dataclass(frozen=True)
+class Engagement:
+    """Fitted rates; every array has one row a channel, in the order of `channels`.
+
+    click_rate: per item, over all ranks. click_rate_by_bucket: (n_channels, N_BUCKETS), non-increasing along the buckets.
+    open_strength: sends of a user, and click_strength: expected clicks of a user, that weigh as much as the channel.
+    """
+
+    channels: tuple[str, ...]
+    open_rate: FloatArray
+    click_rate: FloatArray
+    click_rate_by_bucket: FloatArray
+    unsubscribe_rate: FloatArray
+    open_strength: FloatArray
+    click_strength: FloatArray
+    hours: HourProfile
+    counts: Mapping[str, Mapping[str, float]]  # per channel: sends, opens, items, clicks, unsubscribes, …
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The fitted rates as one JSON object; `from_json` reads it back bit by bit."""
+        stored: dict[str, Any] = {"channels": list(self.channels), "hours": self.hours.to_json()}
+        stored |= {name: getattr(self, name).tolist() for name in ARRAYS}
+        stored |= {"counts": {channel: dict(of) for channel, of in self.counts.items()}, "warnings": list(self.warnings)}
+        return json.dumps(stored, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Engagement:
+        """Raises DataError where `text` is not what `to_json` wrote."""
+        try:
+            stored = json.loads(text)
+            arrays = {name: np.asarray(stored[name], np.float64) for name in ARRAYS}
+            names, warnings = tuple(stored["channels"]), tuple(stored["warnings"])
+            fitted = cls(channels=names, hours=HourProfile.from_json(stored["hours"]), counts=stored["counts"], warnings=warnings, **arrays)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"the engagement rates of a model are damaged: {error}", "train again") from None
+        if fitted.click_rate_by_bucket.shape != (len(names), N_BUCKETS):
+            raise DataError(f"the engagement rates have shape {fitted.click_rate_by_bucket.shape}", "train again with this version")
+        return fitted
+
+
+ARRAYS = ("open_rate", "click_rate", "click_rate_by_bucket", "unsubscribe_rate", "open_strength", "click_strength")
+
+
+def prior_of(channel: str) -> Prior:
+    """The benchmark rates of a channel by its name."""
+    return PRIORS.get(channel, OTHER_PRIOR)
+
+
+def prior_engagement(channels: Sequence[str]) -> Engagement:
+    """Benchmark rates alone: what a store without a single send starts from."""
+    priors = [prior_of(channel) for channel in channels]
+    clicked = np.array([prior.clicked for prior in priors], np.float64)
+    return Engagement(
+        channels=tuple(channels),
+        open_rate=np.array([prior.opened for prior in priors], np.float64),
+        click_rate=clicked,
+        click_rate_by_bucket=clicked[:, None] * RANK_SHAPE,
+        unsubscribe_rate=np.array([prior.unsubscribed for prior in priors], np.float64),
+        open_strength=np.full(len(priors), 20.0),
+        click_strength=np.full(len(priors), 2.0),
+        hours=flat_profile(len(priors)),
+        counts={channel: {} for channel in channels},
+        warnings=tuple(f"{channel}: no sends with outcomes yet; its rates are benchmarks" for channel in channels),
+    )
+
+
+def rank_bucket(rank: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """The bucket of each rank from 0; UNRANKED where the rank is negative."""
+    buckets: npt.NDArray[np.int64] = np.where(rank < 0, UNRANKED, np.searchsorted(LAST_RANKS, rank.astype(np.int64) + 1))
+    return buckets
+
+
+def probabilities(
+    engagement: Engagement,
+    channel_index: int,
+    rank: npt.NDArray[np.int32],
+    n_sends: AnyFloats,
+    n_opens: AnyFloats,
+    n_clicks: AnyFloats,
+    expected_clicks: AnyFloats,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """p_open (n,), p_click (n, k) and p_unsubscribe (n,) of a send on a channel, each strictly inside (0, 1).
+
+    rank: (n, k) place from 0 of each item in its user's candidate list before any rule, -1 = not on it; p_click never rises with it.
+    n_sends, n_opens, n_clicks, expected_clicks: (n,) the user's own past on this channel (tables.PLANNING_INPUT).
+    """
+    at = channel_index
+    strength, open_rate = engagement.open_strength[at], engagement.open_rate[at]
+    p_open = (np.asarray(n_opens, np.float64) + strength * open_rate) / (np.asarray(n_sends, np.float64) + strength)
+    strength = engagement.click_strength[at]
+    ratio = (np.asarray(n_clicks, np.float64) + strength) / (np.asarray(expected_clicks, np.float64) + strength)
+    p_click = engagement.click_rate_by_bucket[at][rank_bucket(rank)] * ratio[:, None]
+    p_unsubscribe = np.full(len(rank), engagement.unsubscribe_rate[at])
+    return _inside(p_open), _inside(p_click), _inside(p_unsubscribe)
+
+
+def _inside(p: FloatArray) -> FloatArray:
+    clipped: FloatArray = np.clip(p, CERTAIN, 1 - CERTAIN)
+    return clipped
