@@ -5,18 +5,20 @@ A rule is a frozen pydantic model registered under its `rule` literal; its field
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer, model_validator
 
 from notif_rec.strict_yaml import StrictModel
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+ItemClass = Literal["marketing", "transactional"]
 
 REGISTRY: dict[str, type[Rule]] = {}
 
@@ -81,44 +83,73 @@ class Rule(StrictModel):
     """One entry under `rules:`. `channels` empty = all configured channels."""
 
     rule: str
-    channels: tuple[str, ...] = ()
-    exempt: tuple[Literal["marketing", "transactional"], ...] = Field(default=(), description="item classes that it does not bind")
-    count_exempt: bool = Field(default=True, description="whether sends of exempt classes count all the same")
+    channels: tuple[str, ...] = Field(default=(), description="the channels that it binds; left out = all")
+    exempt: tuple[ItemClass, ...] = Field(default=(), description="item classes that it does not bind")
     precedence: ClassVar[int] = 50  # of several rules that block a candidate, the lowest is the headline
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "rule" not in cls.__annotations__:
-            return
-        annotation = cls.__annotations__["rule"]
-        name = get_args(annotation)[0] if not isinstance(annotation, str) else annotation.split('"')[1]
-        if name in REGISTRY:
-            raise TypeError(f"two rules are called '{name}': {REGISTRY[name].__module__} and {cls.__module__}")
-        REGISTRY[name] = cls
+    @field_validator("channels", "exempt")
+    @classmethod
+    def _plain(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not words and info.field_name == "channels":
+            raise ValueError("an empty list names no channel; leave the key out to mean all")
+        doubled = sorted({w for w in words if words.count(w) > 1})
+        if doubled:
+            raise ValueError(f"{doubled[0]!r} stands twice")
+        return words
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in standard(self).items() if value not in ((), [], None)}
+
+    def describe(self) -> str:
+        """The rule on one line, as it may stand in the config."""
+        given = self.model_dump(mode="json", exclude_defaults=True) | {"rule": self.rule}
+        words = [f"{k}: [{', '.join(v)}]" if isinstance(v, list) else f"{k}: {v}" for k, v in given.items() if k != "rule"]
+        return f"{self.rule} {{{', '.join(words)}}}" if words else self.rule
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in get_args(cls.model_fields["rule"].annotation):
+            if name in REGISTRY:
+                raise TypeError(f"two rules are called '{name}': {REGISTRY[name].__module__} and {cls.__module__}")
+            REGISTRY[name] = cls
 
 
 class Filter(Rule):
     """Allows or forbids a moment."""
 
+    @abstractmethod
     def allows(self, users: UserBatch, moments: Moments) -> BoolArray:
         """True where a send may go out; broadcastable to (n_users, n_channels, n_moments).
 
         Need not look at `channels` or `exempt`: the caller limits the answer to them.
         """
-        raise NotImplementedError
 
 
-class Cap(Rule):
+class Counting(Rule):
+    """A rule over earlier sends, which may leave sends of exempt classes out of its count."""
+
+    count_exempt: bool = Field(default=True, description="whether sends of exempt classes count all the same")
+
+    @model_validator(mode="after")
+    def _exempt_something(self) -> Self:
+        if not self.count_exempt and not self.exempt:
+            raise ValueError("count_exempt: false says nothing without exempt: [...]")
+        return self
+
+
+class Cap(Counting):
     """Limits how many."""
 
+    @abstractmethod
     def limit(self, channels: tuple[str, ...]) -> CapSpec:
         """What is counted and how many may be; `channels` is the rule's own or all configured ones."""
-        raise NotImplementedError
 
 
-class Weight(Rule):
+class Weight(Counting):
     """Lowers value."""
 
+    @abstractmethod
     def fatigue(self, channels: tuple[str, ...]) -> FatigueSpec:
         """How earlier sends lower the value of the next."""
-        raise NotImplementedError
