@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from notif_rec.strict_yaml import Duration, StrictModel
 
@@ -37,7 +37,15 @@ class ModelSettings(StrictModel):
     regularization: float = Field(default=0.005, gt=0, le=100, description="λ")
     regularization_exponent: float = Field(default=1.0, ge=0, le=1, description="ν: 1 = rows with more evidence are pulled harder")
     half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
+    recent_half_life: Duration = Field(default=timedelta(days=14), description="the same for what is popular now")
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
     blend: float = Field(default=0.4, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     similar: SimilarSettings = SimilarSettings()
     text_factors: int = Field(default=64, ge=0, le=512, description="length of the text vectors that new items rank by; 0: no text")
+
+    @field_validator("half_life", "recent_half_life")
+    @classmethod
+    def _some_time(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not value:
+            raise ValueError("0 is no half-life; write at least 1m, or null for events that never fade")
+        return value

@@ -1,0 +1,98 @@
+"""Fits one channel's model from plain arrays: ALS, similar items and fallbacks, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from notif_rec.models.als import AlsSettings, fit_als
+from notif_rec.models.model import ChannelModel, Fallback
+from notif_rec.models.popularity import fit_fallback
+from notif_rec.models.settings import ModelSettings
+from notif_rec.models.similar import Neighbours, fit_similar
+from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
+
+UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a channel learns from; users are rows of `taste`, items its indices.
+
+    recency: one entry per entry of `taste`, 2^(−age / recent_half_life) of its last event; None = all alike.
+    segment: (n_users,) row of a segment or -1; None = none. text: (n_items, t) float32 text vectors; None = no text.
+    """
+
+    taste: Taste
+    n_items: int
+    recency: npt.NDArray[np.float64] | None = None
+    segment: npt.NDArray[np.int32] | None = None
+    n_segments: int = 0
+    text: npt.NDArray[np.float32] | None = None
+
+
+def fit_channel(
+    name: str, code: int, evidence: Evidence, settings: ModelSettings, *, seed: int, threads: int = 1, progress: Step | None = None
+) -> ChannelModel:
+    """The channel's model; the same bits for any `threads`.
+
+    code: the channel's place in the config (taste.NO_CHANNEL where data has no channels). progress: (stage, done, total).
+    """
+    weights = channel_weights(evidence.taste, code, settings.transfer, evidence.n_items)
+    unit = typical_weight(weights)
+    user_items = saturate(weights, unit)
+    als = resolve_als(user_items, settings, seed)
+    report = progress or (lambda stage, done, total: None)
+    users, items = fit_als(user_items, als, threads=threads, progress=lambda done, total: report(f"{name}: factors", done, total))
+    report(f"{name}: similar items", 0, 1)
+    similar = fit_similar(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
+    degree = np.diff(user_items.indptr)
+    return ChannelModel(
+        name=name,
+        code=code,
+        transfer=settings.transfer,
+        unit=unit,
+        unobserved_weight=als.unobserved_weight,
+        regularization=als.regularization,
+        regularization_exponent=als.regularization_exponent,
+        blend=settings.blend,
+        user_factors=users,
+        item_factors=items,
+        content=np.zeros(evidence.n_items, dtype=np.float32),
+        similar=similar,
+        fallback=_fallback(evidence, code, settings.transfer),
+        n_users=int((degree > 0).sum()),
+        n_items=len(np.unique(user_items.indices)),
+        n_interactions=int(user_items.nnz),
+    )
+
+
+def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: int) -> AlsSettings:
+    """The solver's settings; without an α0 of its own, one that fits the density of the data."""
+    density = float(user_items.data.sum(dtype=np.float64)) / max(user_items.shape[0] * user_items.shape[1], 1)
+    alpha0 = settings.unobserved_weight or float(np.clip(UNSEEN_TO_SEEN * density, 1e-4, 1.0))
+    return AlsSettings(settings.factors, settings.iterations, alpha0, settings.regularization, settings.regularization_exponent, seed=seed)
+
+
+def no_neighbours(n_items: int) -> Neighbours:
+    """Similar items where there are none."""
+    return Neighbours(np.zeros(n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+
+
+def _fallback(evidence: Evidence, code: int, transfer: float) -> Fallback:
+    taste = evidence.taste
+    there = Taste(taste.offsets, taste.item_index, taste.channel, np.sign(taste.weight))
+    pairs = channel_weights(there, code, transfer, evidence.n_items)
+    presence = np.minimum(pairs.data, 1.0)
+    recency = presence
+    if evidence.recency is not None:
+        lately = Taste(taste.offsets, taste.item_index, taste.channel, np.sign(taste.weight) * np.maximum(evidence.recency, 1e-12))
+        recency = np.minimum(channel_weights(lately, code, transfer, evidence.n_items).data, 1.0)
+    user = np.repeat(np.arange(taste.n_users), np.diff(pairs.indptr))
+    segment = np.full(len(user), -1) if evidence.segment is None else evidence.segment[user]
+    return fit_fallback(pairs.indices, presence, recency, segment, evidence.n_segments, evidence.n_items)

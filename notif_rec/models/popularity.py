@@ -1,0 +1,47 @@
+"""What to offer users of whom nothing is known: popular lately, within their segment where it has a voice of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.models.model import POPULAR, RECENT, SEGMENT, Fallback
+
+RECENT_PRIOR = 50.0  # pairs that all-time popularity is worth against what is recent
+SEGMENT_PRIOR = 200.0  # pairs that everybody's taste is worth against a segment's own
+
+Floats = npt.NDArray[np.float64]
+
+
+def fit_fallback(
+    item: npt.NDArray[np.integer], presence: Floats, recency: Floats, segment: npt.NDArray[np.integer], n_segments: int, n_items: int
+) -> Fallback:
+    """Shares of taste by item, smoothed from all-time to recent to the segment's recent ones.
+
+    One entry a (user, item) pair: `presence` in (0, 1], `recency` = presence × decay since the last event, `segment` -1 for none.
+    A user counts once an item, however many events.
+    """
+    all_time = _shares(_counted(item, presence, n_items))
+    recent = _counted(item, recency, n_items)
+    base = _smoothed(recent, all_time, RECENT_PRIOR)
+    score, source = np.empty((n_segments + 1, n_items)), np.empty((n_segments + 1, n_items), dtype=np.int8)
+    score[n_segments], source[n_segments] = base, np.where(recent > 1e-3, RECENT, POPULAR)
+    for row in range(n_segments):
+        inside = segment == row
+        own = _counted(item[inside], recency[inside], n_items)
+        score[row], source[row] = _smoothed(own, base, SEGMENT_PRIOR), np.where(own > 1e-3, SEGMENT, source[n_segments])
+    return Fallback(score.astype(np.float32), source)
+
+
+def _smoothed(counts: Floats, prior: Floats, strength: float) -> Floats:
+    total = counts.sum() + strength * (prior.sum() > 0)
+    return (counts + strength * prior) / total if total > 0 else counts
+
+
+def _shares(counts: Floats) -> Floats:
+    total = counts.sum()
+    return counts / total if total > 0 else counts
+
+
+def _counted(item: npt.NDArray[np.integer], weights: Floats, n_items: int) -> Floats:
+    return np.bincount(item, weights=weights, minlength=n_items).astype(np.float64)
