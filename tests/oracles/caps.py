@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -62,8 +63,12 @@ def wall(t: datetime, zone: str) -> datetime:
     return t.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
+@cache
 def instant(local: datetime, zone: str, fold: int) -> datetime:
-    """When the wall clock shows `local`: its first pass (fold 0) or its last (fold 1); a time that does not exist moves to the first that does."""
+    """When the wall clock shows `local`, at its first pass (fold 0) or its last (fold 1).
+
+    A time that does not exist moves to the first that does.
+    """
     for minutes in range(48 * 60):
         shown = local + timedelta(minutes=minutes)
         t = shown.replace(tzinfo=ZoneInfo(zone), fold=fold if minutes == 0 else 0).astimezone(UTC).replace(tzinfo=None)
@@ -79,6 +84,7 @@ def is_quiet(t: datetime, start: str, end: str, zone: str) -> bool:
     return inside or any(a <= t < b for a, b in _stretches(shown.date(), first, last, zone))
 
 
+@cache
 def _stretches(day: date, first: time, last: time, zone: str) -> list[tuple[datetime, datetime]]:
     """The quiet stretches that begin on the days around `day`, in UTC."""
     found = []
