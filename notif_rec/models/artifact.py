@@ -27,12 +27,15 @@ ITEMS = pa.schema([("item", pa.int32()), ("item_id", pa.string())])
 ARRAYS: dict[str, type[np.generic]] = {
     "user_factors": np.float32,
     "item_factors": np.float32,
+    "item_gram": np.float64,
+    "item_mean": np.float64,
     "content": np.float32,
     "similar_offsets": np.int64,
     "similar_item": np.int32,
     "similar_weight": np.float32,
     "fallback_score": np.float32,
     "fallback_source": np.int8,
+    "fallback_order": np.int32,
 }
 SCALARS = (
     "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "blend", "n_users", "n_items",
@@ -73,12 +76,15 @@ def _arrays(channel: ChannelModel) -> dict[str, npt.NDArray[Any]]:
     return {
         "user_factors": channel.user_factors,
         "item_factors": channel.item_factors,
+        "item_gram": channel.item_gram,
+        "item_mean": channel.item_mean,
         "content": channel.content,
         "similar_offsets": channel.similar.offsets,
         "similar_item": channel.similar.item_index,
         "similar_weight": channel.similar.weight,
         "fallback_score": channel.fallback.score,
         "fallback_source": channel.fallback.source,
+        "fallback_order": channel.fallback.order,
     }
 
 
@@ -147,10 +153,11 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
     got = {array: _load(folder, f"{name}/{array}.npy", files, dtype) for array, dtype in ARRAYS.items()}
     shapes = (
         got["item_factors"].shape == (n_items, got["user_factors"].shape[1])
+        and got["item_gram"].shape == 2 * got["item_mean"].shape == 2 * got["item_factors"].shape[1:]
         and got["content"].shape == (n_items,)
         and got["similar_offsets"].shape == (n_items + 1,)
         and got["similar_item"].shape == got["similar_weight"].shape == (int(got["similar_offsets"][-1]),)
-        and got["fallback_score"].shape == got["fallback_source"].shape == (n_segments + 1, n_items)
+        and got["fallback_score"].shape == got["fallback_source"].shape == got["fallback_order"].shape == (n_segments + 1, n_items)
     )
     if not shapes:
         raise DataError(f"{folder / name}: its arrays do not fit each other", RETRAIN)
@@ -158,9 +165,11 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
         name=name,
         user_factors=got["user_factors"],
         item_factors=got["item_factors"],
+        item_gram=got["item_gram"],
+        item_mean=got["item_mean"],
         content=got["content"],
         similar=Neighbours(got["similar_offsets"], got["similar_item"], got["similar_weight"]),
-        fallback=Fallback(got["fallback_score"], got["fallback_source"]),
+        fallback=Fallback(got["fallback_score"], got["fallback_source"], got["fallback_order"]),
         **{key: stated[key] for key in SCALARS},
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from notif_rec.models.als import AlsSettings, fit_als
 from notif_rec.models.model import ChannelModel, Fallback
@@ -63,6 +64,8 @@ def fit_channel(
         blend=settings.blend,
         user_factors=users,
         item_factors=items,
+        item_gram=_gram(items),
+        item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
         content=np.zeros(evidence.n_items, dtype=np.float32),
         similar=similar,
         fallback=_fallback(evidence, code, settings.transfer),
@@ -96,3 +99,14 @@ def _fallback(evidence: Evidence, code: int, transfer: float) -> Fallback:
     user = np.repeat(np.arange(taste.n_users), np.diff(pairs.indptr))
     segment = np.full(len(user), -1) if evidence.segment is None else evidence.segment[user]
     return fit_fallback(pairs.indices, presence, recency, segment, evidence.n_segments, evidence.n_items)
+
+
+def _gram(items: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    with threadpool_limits(1, "blas"):
+        return sum((part.T @ part for part in _wide(items)), np.zeros((items.shape[1], items.shape[1])))
+
+
+def _wide(items: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float64]]:
+    """`items` as float64, a slice at a time."""
+    for start in range(0, len(items), 4096):
+        yield items[start : start + 4096].astype(np.float64)

@@ -32,10 +32,12 @@ class Fallback:
     """What to offer users of whom nothing is known.
 
     score: (n_segments + 1, n_items) float32, the last row for users without a segment. source: int8 codes of SOURCES.
+    order: int32 items of each row, best first, ties by item index.
     """
 
     score: npt.NDArray[np.float32]
     source: npt.NDArray[np.int8]
+    order: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class ChannelModel:
 
     code: the channel's place in the config. unit: the weight of a typical pair. unobserved_weight, regularization and its
     exponent: as fitted, for fold-in. user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,)
-    float32, the share of an item's factors that its text made. n_*: users, items and pairs with an own event or any other.
+    float32, the share of an item's factors that its text made. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the
+    item factors. n_*: users, items and pairs with an own event or any other.
     """
 
     name: str
@@ -57,6 +60,8 @@ class ChannelModel:
     blend: float
     user_factors: npt.NDArray[np.float32]
     item_factors: npt.NDArray[np.float32]
+    item_gram: npt.NDArray[np.float64]
+    item_mean: npt.NDArray[np.float64]
     content: npt.NDArray[np.float32]
     similar: Neighbours
     fallback: Fallback

@@ -30,7 +30,8 @@ def fit_fallback(
         inside = segment == row
         own = _counted(item[inside], recency[inside], n_items)
         score[row], source[row] = _smoothed(own, base, SEGMENT_PRIOR), np.where(own > 1e-3, SEGMENT, source[n_segments])
-    return Fallback(score.astype(np.float32), source)
+    order = np.argsort(-score, axis=1, kind="stable").astype(np.int32)
+    return Fallback(score.astype(np.float32), source, order)
 
 
 def _smoothed(counts: Floats, prior: Floats, strength: float) -> Floats:

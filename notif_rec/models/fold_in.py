@@ -1,0 +1,54 @@
+"""Factors of users who came after training: one exact least-squares step against the fitted items."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from notif_rec.models.als import row_regularization
+from notif_rec.models.model import ChannelModel
+
+MOST_CELLS = 1 << 22  # float64 cells of the systems that are held at once
+
+
+def fold_in(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.float32]:
+    """(n_users, f) factors for rows of `taste.saturate`d weights; zero for empty rows. A row depends on itself alone."""
+    n, f = weights.shape[0], model.item_factors.shape[1]
+    factors = np.zeros((n, f), dtype=np.float32)
+    evidence = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
+    reg = row_regularization(evidence, weights.shape[1], model.unobserved_weight, model.regularization, model.regularization_exponent)
+    step = max(1, MOST_CELLS // (f * f))
+    with threadpool_limits(1, "blas"):
+        for start in range(0, n, step):
+            part = slice(start, min(start + step, n))
+            left, right = _systems(
+                weights.indptr[start : part.stop + 1], weights.indices, weights.data, model.item_factors, model.item_gram,
+                model.unobserved_weight, reg[part],
+            )  # fmt: skip
+            factors[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    factors[np.diff(weights.indptr) == 0] = 0
+    return factors
+
+
+@njit(cache=True, nogil=True)
+def _systems(indptr, items, weights, item_factors, gram, unobserved_weight, reg):  # type: ignore[no-untyped-def]
+    """A = α0 YᵀY + Σ w y yᵀ + reg I and b = Σ (w + α0) y of each row."""
+    n, f = len(reg), item_factors.shape[1]
+    left, right = np.empty((n, f, f)), np.zeros((n, f))
+    for r in range(n):
+        for i in range(f):
+            for j in range(f):
+                left[r, i, j] = unobserved_weight * gram[i, j]
+            left[r, i, i] += reg[r]
+        for p in range(indptr[r], indptr[r + 1]):
+            y = item_factors[items[p]]
+            w = np.float64(weights[p])
+            for i in range(f):
+                right[r, i] += (w + unobserved_weight) * y[i]
+                wy = w * y[i]
+                for j in range(f):
+                    left[r, i, j] += wy * y[j]
+    return left, right
