@@ -88,7 +88,9 @@ class Sources(StrictModel):
 class Guards(StrictModel):
     """When `run` stops rather than act on a truncated or missing source."""
 
-    max_change: Percent = Field(default=0.5, description="how far the rows of a source may move from the last run's")
+    max_change: Percent = Field(
+        default=0.5, description="how far the rows of a source may move from the last run's", json_schema_extra={"default": "50%"}
+    )
     max_source_age: Duration = Field(default=timedelta(hours=36), description="how old the newest row of the events may be")
 
 

@@ -103,8 +103,10 @@ class Rule(StrictModel):
 
     def describe(self) -> str:
         """The rule on one line, as it may stand in the config."""
-        given = self.model_dump(mode="json", exclude_defaults=True) | {"rule": self.rule}
-        words = [f"{k}: [{', '.join(v)}]" if isinstance(v, list) else f"{k}: {v}" for k, v in given.items() if k != "rule"]
+        fields = type(self).model_fields
+        plain = {f.alias or n for n, f in fields.items() if isinstance(f.default, str | bool) and getattr(self, n) == f.default}
+        given = {k: v for k, v in self.model_dump(mode="json").items() if k != "rule" and k not in plain}
+        words = [f"{k}: [{', '.join(v)}]" if isinstance(v, list) else f"{k}: {v}" for k, v in given.items()]
         return f"{self.rule} {{{', '.join(words)}}}" if words else self.rule
 
     @classmethod

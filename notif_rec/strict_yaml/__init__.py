@@ -1,6 +1,6 @@
 """YAML without surprises: strict reading, strict models, and every error with its line."""
 
-from notif_rec.strict_yaml.document import Document, Place, Problem, read_text, read_yaml
+from notif_rec.strict_yaml.document import Document, Place, Problem, read_text, read_yaml, write_yaml
 from notif_rec.strict_yaml.problems import check_model, load_yaml, refuse, validate
 from notif_rec.strict_yaml.values import Duration, Percent, StrictModel, TimeOfDay, format_duration, microseconds, parse_duration, show
 
@@ -22,4 +22,5 @@ __all__ = [
     "refuse",
     "show",
     "validate",
+    "write_yaml",
 ]

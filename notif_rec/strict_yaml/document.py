@@ -50,6 +50,7 @@ class _Loader(yaml.SafeLoader):
 
 # Longer numbers stay words: no key of ours takes one, and int() would refuse thousands of digits by raising.
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,17})"
+_TIME = re.compile(r"^[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(rf"^{_NUMBER}$"), list("-0123456789"))
@@ -58,6 +59,20 @@ _Loader.add_implicit_resolver(
     re.compile(rf"^{_NUMBER}(?:\.[0-9]+(?:[eE][-+]?[0-9]{{1,3}})?|[eE][-+]?[0-9]{{1,3}})$"),
     list("-0123456789"),
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back: a text is quoted where it would be read as anything else."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers.copy()
+
+
+_Dumper.add_implicit_resolver("!time", _TIME, list("0123456789"))
+
+
+def write_yaml(value: Any) -> str:
+    """`value` (plain JSON values) as YAML that `read_yaml` reads back; lists of words stand on one line."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True))
 
 
 class _Reader:
@@ -74,7 +89,7 @@ class _Reader:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return tuple(self.read(child, (*place, i)) for i, child in enumerate(node.value))
-        if getattr(node, "style", None) is None and re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", str(node.value)):
+        if getattr(node, "style", None) is None and _TIME.match(str(node.value)):
             self.problems.append((place, f'the time of day {node.value} is not quoted; write "{node.value}"'))
         return self.loader.construct_object(node, deep=True)
 

@@ -36,9 +36,9 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back as `value`."""
+    """A text that `parse_duration` reads back as `value`, in the largest unit up to days."""
     seconds = int(value.total_seconds())
-    unit = next(u for u in ("w", "d", "h", "m") if seconds % UNITS[u] == 0) if seconds else "m"
+    unit = next(u for u in ("d", "h", "m") if seconds % UNITS[u] == 0) if seconds else "m"
     return f"{seconds // UNITS[unit]}{unit}"
 
 
