@@ -75,7 +75,7 @@ def _shares(counts: FloatArray) -> FloatArray:
     return shares
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _weigh(response: FloatArray, sends: FloatArray, activity: FloatArray, hours: FloatArray, weights: FloatArray) -> None:
     lift = np.empty(HOURS)
     for user in range(len(hours)):

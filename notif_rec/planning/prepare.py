@@ -1,0 +1,210 @@
+"""Store and model facts → PLANNING_INPUT: one row per user, one Arrow file per bucket of users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from notif_rec.planning.answers import attribute_outcomes, count_answers, ignored_runs
+from notif_rec.planning.audience import in_audience
+from notif_rec.planning.consent import consent, suppressed
+from notif_rec.planning.facts import Facts
+from notif_rec.planning.bucket import Array, Users, read_bucket, to_us
+from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
+from notif_rec.planning.taste import HALF_LIVES, Tastes, local_hours, tastes, zone_rows
+from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
+from notif_rec.tables import BUCKETS, PLANNING_INPUT
+
+if TYPE_CHECKING:
+    from notif_rec.store.store import Store, Version
+
+Progress = Callable[[str, int, int], None]
+Columns = dict[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all buckets read alike: what items were when they were sent, and the zones of all users."""
+
+    item_log: ItemLog
+    zones: ZoneTable
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The files, by bucket, of all buckets that hold a user; each is one record batch of PLANNING_INPUT."""
+
+    files: tuple[Path, ...]
+    users: int
+
+
+def read_shared(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: datetime) -> Shared:
+    """Reads what `prepare_bucket` needs beside its bucket; once for all buckets."""
+    found = connection.execute("SELECT DISTINCT timezone FROM users WHERE timezone IS NOT NULL").fetchall()
+    names = {str(name) for (name,) in found if known_zone(str(name))} | {facts.timezone}
+    now, span = to_us(as_of), max(HALF_LIVES * facts.hours_half_life_us, facts.response_us)
+    return Shared(read_item_log(connection, facts), zone_table(tuple(sorted(names)), now - span, now + 1))
+
+
+def prepare(
+    store: Store,
+    version: Version,
+    facts: Facts,
+    as_of: datetime,
+    directory: Path,
+    users: npt.NDArray[np.int32] | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    jobs: int = 1,
+) -> Prepared:
+    """Writes `directory/bucket-NN.arrow` for every bucket; `users`: codes to limit it to. Holds `jobs` buckets in memory at most."""
+    with store.connect(version) as connection:
+        shared = read_shared(connection, facts, as_of)
+
+        def write(bucket: int) -> tuple[Path, int]:
+            with connection.cursor() as cursor:
+                batch = prepare_bucket(cursor, bucket, facts, as_of, shared=shared, only=users)
+            path = directory / f"bucket-{bucket:02d}.arrow"
+            if batch.num_rows:
+                write_batch(batch, path)
+            return path, batch.num_rows
+
+        written = list(_watched(_mapped(write, jobs), progress))
+    return Prepared(tuple(path for path, rows in written if rows), sum(rows for _, rows in written))
+
+
+def _mapped(write: Callable[[int], tuple[Path, int]], jobs: int) -> Iterator[tuple[Path, int]]:
+    if jobs <= 1:
+        yield from map(write, range(BUCKETS))
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(write, range(BUCKETS))
+
+
+def _watched(parts: Iterator[tuple[Path, int]], progress: Progress) -> Iterator[tuple[Path, int]]:
+    for done, part in enumerate(parts, start=1):
+        progress("prepare", done, BUCKETS)
+        yield part
+
+
+def write_batch(batch: pa.RecordBatch, path: Path) -> None:
+    """Writes one record batch as an Arrow IPC file that can be memory-mapped; appears whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    part.replace(path)
+
+
+def prepare_bucket(
+    connection: duckdb.DuckDBPyConnection,
+    bucket: int,
+    facts: Facts,
+    as_of: datetime,
+    *,
+    shared: Shared | None = None,
+    only: npt.NDArray[np.int32] | None = None,
+) -> pa.RecordBatch:
+    """PLANNING_INPUT of the users of a bucket (of those in `only`, codes, where given), ordered by user_id text."""
+    shared, now = shared or read_shared(connection, facts, as_of), to_us(as_of)
+    past = read_bucket(connection, bucket, facts, only)
+    users, events, n, n_channels = past.users, past.events, len(past.users), len(facts.channels)
+    sends = gather_sends(past, shared.item_log)
+    counts = count_answers(sends, attribute_outcomes(events, sends, facts, now, n), facts, n)
+    ignored, ignored_us = ignored_runs(events, sends, now, n, n_channels)
+    zone = zone_rows(users.timezone, shared.zones.names, facts.timezone)
+    columns = _user_columns(users, facts) | _send_columns(sends, now - facts.lookback_us, n) | _taste_columns(tastes(events, facts, now), n)
+    columns |= {
+        "consent": _fixed(consent(users, events, facts)),
+        "suppressed": _fixed(suppressed(connection, bucket, users, facts)),
+        "ignored": _fixed(ignored),
+        "ignored_us": _fixed(ignored_us),
+        "n_sends": _fixed(counts.sends),
+        "n_opens": _fixed(counts.opens),
+        "n_clicks": _fixed(counts.clicks),
+        "expected_clicks": _fixed(counts.expected_clicks),
+        "hours": _fixed(local_hours(events, zone, shared.zones, facts, now)),
+    }
+    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in PLANNING_INPUT], schema=PLANNING_INPUT)
+
+
+def _user_columns(users: Users, facts: Facts) -> Columns:
+    return {
+        "user": pa.array(users.user),
+        "user_id": users.user_id,
+        "user_hash": pa.array(users.user_hash),
+        "timezone": _known_zones(users.timezone),
+        "audience": _fixed(in_audience(facts.parsed_audiences, users.attributes, len(users))),
+        "segment": pa.array(_segments(users, facts)),
+    }
+
+
+def _known_zones(timezone: pa.DictionaryArray) -> pa.Array:
+    known = [name if name is not None and known_zone(name) else None for name in timezone.dictionary.to_pylist()]
+    return pa.array(known, pa.string()).take(timezone.indices)
+
+
+def _segments(users: Users, facts: Facts) -> npt.NDArray[np.int32]:
+    """The model's segment of each user, -1 = none; looks each distinct combination of attributes up once."""
+    if not facts.segments.rows:
+        return np.full(len(users), -1, np.int32)
+    combination, texts = np.zeros(len(users), np.int64), [()]
+    for name in facts.segments.attributes:
+        column = users.attributes[name]
+        values = [*(value or "" for value in column.dictionary.to_pylist()), ""]
+        codes = column.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+        pairs, combination = np.unique(combination * len(values) + codes, return_inverse=True)
+        texts = [(*texts[pair // len(values)], values[pair % len(values)]) for pair in pairs.tolist()]
+    return np.array([facts.segments.rows.get(text, -1) for text in texts] or [-1], np.int32)[combination]
+
+
+def _send_columns(sends: Sends, oldest_us: int, n: int) -> Columns:
+    """Sends and their items from `oldest_us` on, by user, in order of time."""
+    recent = sends.at_us >= oldest_us
+    of_item = sends.of_item()
+    recent_item = recent[of_item]
+    starts, of_item = _offsets(sends.row[recent], n), of_item[recent_item]
+    item_starts = _offsets(sends.row[of_item], n)
+    return {
+        "send_us": _lists(starts, sends.at_us[recent]),
+        "send_channel": _lists(starts, sends.channel[recent]),
+        "send_class": _lists(starts, sends.item_class[recent]),
+        "send_categories": _lists(starts, sends.categories[recent]),
+        "send_ours": _lists(starts, sends.ours[recent]),
+        "sent_item": _lists(item_starts, sends.item[recent_item]),
+        "sent_item_us": _lists(item_starts, sends.at_us[of_item]),
+        "sent_item_channel": _lists(item_starts, sends.channel[of_item]),
+        "sent_item_class": _lists(item_starts, sends.class_of_item[recent_item]),
+    }
+
+
+def _taste_columns(taste: Tastes, n: int) -> Columns:
+    starts = _offsets(taste.row, n)
+    return {
+        "seen_item": _lists(_offsets(taste.seen_row, n), taste.seen_item),
+        "taste_item": _lists(starts, taste.item),
+        "taste_channel": _lists(starts, taste.channel),
+        "taste_weight": _lists(starts, taste.weight),
+    }
+
+
+def _offsets(row: Array, n: int) -> pa.Array:
+    """Where each user's entries begin; `row` ascends."""
+    return pa.array(np.searchsorted(row, np.arange(n + 1)).astype(np.int32))
+
+
+def _lists(offsets: pa.Array, values: Array) -> pa.Array:
+    return pa.ListArray.from_arrays(offsets, pa.array(values))
+
+
+def _fixed(table: Array) -> pa.Array:
+    """(n_users, width) as lists of one length."""
+    n, width = table.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * width), pa.array(np.ascontiguousarray(table).ravel()))

@@ -1,0 +1,263 @@
+"""Small made-up stores, and what PLANNING_INPUT must say of them by slow, plain Python over dicts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from notif_rec.planning.facts import Facts, SegmentMap
+from notif_rec.tables import EVENTS, ITEMS, NO_ITEM, SUPPRESSIONS, TIME, USER_IDS, USERS, schema
+
+AS_OF = datetime(2026, 3, 10, 12)
+DAY = timedelta(days=1)
+BUCKET = 7
+FACTS = Facts(
+    channels=("push", "email"),
+    consent=("yes", "no"),
+    categories=("promo", "news"),
+    audiences=("", "country=DE|AT", "country=DE; tier=gold"),
+    event_weights={"view": 1.0, "save": 4.0, "clicked": 4.0, "opened": 1.0},
+    timezone="UTC",
+    half_life_us=4 * 86_400_000_000,
+    hours_half_life_us=3 * 86_400_000_000,
+    lookback_us=5 * 86_400_000_000,
+    attribution_us=2 * 86_400_000_000,
+    response_us=8 * 86_400_000_000,
+    click_rate=(0.25, 0.5),
+    segments=SegmentMap(("country",), {("DE",): 0, ("",): 1}),
+)
+LEDGER = schema(
+    bucket=pa.uint8(), user=pa.int32(), send_key=pa.string(), channel=pa.string(), actual_at=TIME, item=pa.int32(),
+    item_class=pa.string(), category=pa.string(), released=pa.bool_(), confirmed=pa.bool_(),
+)  # fmt: skip
+VIEWS = {"user_ids": USER_IDS, "events": EVENTS, "users": USERS, "items_log": ITEMS, "suppressions": SUPPRESSIONS, "ledger": LEDGER}
+World = dict[str, list[dict[str, Any]]]
+
+
+def connect(world: World) -> duckdb.DuckDBPyConnection:
+    """A connection with the store's views over the rows of `world`; columns left out are null."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+    for name, columns in VIEWS.items():
+        rows = [{"bucket": BUCKET, "seq": 1, **row} for row in world.get(name, [])]
+        maps = [{k: list(v.items()) if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
+        connection.register(name, pa.Table.from_pylist(maps, schema=columns))
+    return connection
+
+
+def user_ids(texts: list[str]) -> list[dict[str, Any]]:
+    """Dictionary rows whose codes are places in `texts`."""
+    hashes = (int.from_bytes(hashlib.md5(text.encode()).digest()[:8], "little") for text in texts)
+    return [{"user": at, "user_id": text, "user_hash": number} for at, (text, number) in enumerate(zip(texts, hashes, strict=True))]
+
+
+def us(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def expected(world: World, facts: Facts = FACTS, as_of: datetime = AS_OF) -> list[dict[str, Any]]:
+    """The rows of PLANNING_INPUT, in order."""
+    mentioned = {row["user"] for name in ("users", "events", "ledger") for row in world.get(name, [])}
+    known = sorted((row for row in world["user_ids"] if row["user"] in mentioned), key=lambda row: row["user_id"].encode())
+    return [_User(world, row["user"], facts, as_of).row() | {name: row[name] for name in ("user", "user_id", "user_hash")} for row in known]
+
+
+class _User:
+    """Everything about one user, worked out the long way."""
+
+    def __init__(self, world: World, user: int, facts: Facts, as_of: datetime) -> None:
+        self.world, self.facts, self.as_of = world, facts, as_of
+        mine = [row for row in world.get("events", []) if row["user"] == user]
+        self.events = [{"value": 1.0, "send_key": None, "confirms": None, **row} for row in mine]
+        said = [row for row in world.get("users", []) if row["user"] == user]
+        self.said = said[0] if said else {}
+        self.barred = [row["channel"] for row in world.get("suppressions", []) if row["user"] == user]
+        self.sends = self._sends([row for row in world.get("ledger", []) if row["user"] == user])
+        self._attribute()
+
+    def row(self) -> dict[str, Any]:
+        facts = self.facts
+        channels = range(len(facts.channels))
+        since = self.as_of - timedelta(microseconds=facts.lookback_us)
+        recent = [send for send in self.sends if send["at"] >= since]
+        items = [(send, item) for send in recent for item in sorted(send["items"])]
+        runs = [self._ignored(name) for name in facts.channels]
+        counts = [self._counts(at) for at in channels]
+        taste = self._taste()
+        zone = self.said.get("timezone")
+        return {
+            "timezone": zone if zone and _exists(zone) else None,
+            "consent": [self._consent(at) for at in channels],
+            "suppressed": [bool({name, ""} & set(self.barred)) for name in facts.channels],
+            "audience": [self._inside(text) for text in facts.audiences],
+            "segment": facts.segments.rows.get(tuple(self._attribute_of(name) or "" for name in facts.segments.attributes), -1),
+            "send_us": [us(send["at"]) for send in recent],
+            "send_channel": [facts.channels.index(send["channel"]) for send in recent],
+            "send_class": [_class(send) for send in recent],
+            "send_categories": [_bits(send, facts) for send in recent],
+            "send_ours": [send["ours"] for send in recent],
+            "sent_item": [item for _, item in items],
+            "sent_item_us": [us(send["at"]) for send, _ in items],
+            "sent_item_channel": [facts.channels.index(send["channel"]) for send, _ in items],
+            "sent_item_class": [int(send["items"][item][0] == "transactional") for send, item in items],
+            "ignored": [len(run) for run in runs],
+            "ignored_us": [us(max(run)) if run else 0 for run in runs],
+            **{name: [count[name] for count in counts] for name in ("n_sends", "n_opens", "n_clicks", "expected_clicks")},
+            "hours": self._hours(),
+            "seen_item": sorted({item for item, _ in taste}),
+            "taste_item": [item for item, _ in sorted(taste)],
+            "taste_channel": [channel for _, channel in sorted(taste)],
+            "taste_weight": [taste[pair] for pair in sorted(taste)],
+        }
+
+    def _sends(self, ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in ledger:
+            if row["channel"] in self.facts.channels and (not row["released"] or row["confirmed"]):
+                self._add(found, row["channel"], row["send_key"], row["actual_at"], True, row["item"], row["item_class"], row["category"])
+        for row in self.events:
+            if row["event"] == "sent" and row["confirms"] is None and row["channel"] in self.facts.channels:
+                was = self._item_at(row["item"], row["seq"])
+                self._add(found, row["channel"], row["send_key"], row["timestamp"], False, row["item"], *was)
+        order = lambda send: (send["at"], self.facts.channels.index(send["channel"]), _class(send), _bits(send, self.facts))  # noqa: E731
+        return sorted(found.values(), key=order)
+
+    @staticmethod
+    def _add(
+        found: dict[tuple[Any, ...], dict[str, Any]], channel: str, key: str | None, at: datetime, ours: bool, item: int, kind: str, category: str
+    ) -> None:
+        name = (channel, key) if key else (channel, at, "no key")
+        send = found.setdefault(name, {"channel": channel, "key": key, "at": at, "ours": False, "items": {}, "kinds": [], "categories": set()})
+        send["at"] = min(send["at"], at)
+        send["ours"] |= ours
+        send["kinds"].append(kind)
+        send["categories"].add(category)
+        if item != NO_ITEM:
+            send["items"][item] = min(send["items"].get(item, (kind,)), (kind,))
+        send |= {"opened": False, "unsubscribed": False, "clicked": {}}
+
+    def _item_at(self, item: int, seq: int) -> tuple[str, str]:
+        log = sorted((row for row in self.world.get("items_log", []) if row["item"] == item), key=lambda row: row["seq"])
+        before = [row for row in log if row["seq"] <= seq]
+        row = before[-1] if before else log[0] if log else {"item_class": "marketing", "category": ""}
+        return row["item_class"], row["category"]
+
+    def _attribute(self) -> None:
+        window = timedelta(microseconds=self.facts.attribution_us)
+        oldest = self.as_of - timedelta(microseconds=self.facts.response_us)
+        for row in self.events:
+            if row["event"] not in ("opened", "clicked", "unsubscribed", "complained") or not oldest <= row["timestamp"] < self.as_of:
+                continue
+            left = row["event"] in ("unsubscribed", "complained")
+            near = [send for send in self.sends if row["timestamp"] - window < send["at"] <= row["timestamp"]]
+            named = [send for send in near if row["send_key"] and send["key"] == row["send_key"]]
+            item = NO_ITEM if left else row["item"]
+            like = [s for s in near if s["channel"] == row["channel"] or (left and row["channel"] == "")]
+            like = [send for send in like if item == NO_ITEM or item in send["items"]]
+            if not (named or like):
+                continue
+            send = (named or like)[-1]
+            send["unsubscribed" if left else "opened"] = True
+            if row["event"] == "clicked":
+                for other in [row["item"]] if row["item"] in send["items"] else send["items"]:
+                    share = 1.0 if row["item"] in send["items"] else 1 / len(send["items"])
+                    send["clicked"][other] = max(send["clicked"].get(other, 0.0), share)
+
+    def _counts(self, channel: int) -> dict[str, float]:
+        window, oldest = timedelta(microseconds=self.facts.attribution_us), self.as_of - timedelta(microseconds=self.facts.response_us)
+        mine = [s for s in self.sends if s["channel"] == self.facts.channels[channel] and oldest <= s["at"] <= self.as_of - window]
+        return {
+            "n_sends": len(mine),
+            "n_opens": sum(send["opened"] for send in mine),
+            "n_clicks": sum(sum(send["clicked"].values()) for send in mine),
+            "expected_clicks": sum(len(send["items"]) for send in mine) * self.facts.click_rate[channel],
+        }
+
+    def _answers(self, channel: str | None) -> list[datetime]:
+        """Opens and clicks on a channel (None: on any of the config), and visits."""
+        channels = self.facts.channels if channel is None else (channel,)
+        return [row["timestamp"] for row in self.events if row["timestamp"] < self.as_of and _is_answer(row, channels)]
+
+    def _ignored(self, channel: str) -> list[datetime]:
+        """Walks the judged sends from the newest back until one was answered, or an answer came after."""
+        answers, run = self._answers(channel), []
+        for send in reversed([send for send in self.sends if send["channel"] == channel]):
+            if send["at"] + DAY > self.as_of:
+                continue
+            if any(answer >= send["at"] for answer in answers):
+                break
+            run.append(send["at"])
+        return run
+
+    def _hours(self) -> list[float]:
+        zone = self.said.get("timezone")
+        zone = ZoneInfo(zone if zone and _exists(zone) else self.facts.timezone)
+        half_life = timedelta(microseconds=self.facts.hours_half_life_us)
+        wall = lambda at: at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None, minute=0, second=0, microsecond=0)  # noqa: E731
+        now = wall(self.as_of - timedelta(microseconds=1))
+        hours = [0.0] * 24
+        for hour in sorted({wall(at) for at in self._answers(None) if at >= self.as_of - 6 * half_life}):
+            hours[hour.hour] += 2 ** (-((now - hour) / half_life))
+        return hours
+
+    def _taste(self) -> dict[tuple[int, int], float]:
+        parts: dict[tuple[int, int], list[float]] = {}
+        for row in self.events:
+            if row["event"] in self.facts.event_weights and row["item"] != NO_ITEM and row["timestamp"] < self.as_of:
+                channel = self.facts.channels.index(row["channel"]) if row["channel"] in self.facts.channels else -1
+                age = (self.as_of - row["timestamp"]) / timedelta(microseconds=self.facts.half_life_us)
+                worth = self.facts.event_weights[row["event"]] * row["value"] * 2**-age
+                parts.setdefault((row["item"], channel), []).append(worth if worth > 0 else 0.0)
+        return {pair: math.fsum(values) for pair, values in parts.items()}
+
+    def _consent(self, channel: int) -> int:
+        name = self.facts.channels[channel]
+        words = ("no", "provisional", "yes")
+        dated = [(row["timestamp"], 1, "no") for row in self.events if row["event"] in ("unsubscribed", "complained") and row["channel"] in ("", name)]
+        dated += [(row["timestamp"], 0, "yes") for row in self.events if row["event"] == "subscribed" and row["channel"] in ("", name)]
+        word, date = (self.said.get("consent") or {}).get(name), (self.said.get("consent_at") or {}).get(name)
+        if word and date:
+            dated.append((date, 0.5, word))
+        newest = max(dated, default=None)
+        if newest and newest[1] == 1:
+            return 0
+        if word and not date:
+            return words.index(word)
+        return words.index(newest[2] if newest else self.facts.consent[channel])
+
+    def _attribute_of(self, name: str) -> str | None:
+        return (self.said.get("attributes") or {}).get(name)
+
+    def _inside(self, audience: str) -> bool:
+        parts = [part.split("=") for part in audience.split(";") if part]
+        return all(self._attribute_of(key.strip()) in values.split("|") for key, values in parts)
+
+
+def _is_answer(row: dict[str, Any], channels: tuple[str, ...]) -> bool:
+    if row["event"] in ("opened", "clicked"):
+        return row["channel"] in (*channels, "")
+    return row["channel"] == "" and row["event"] not in ("sent", "delivered", "dismissed", "unsubscribed", "subscribed", "complained", "bounced")
+
+
+def _class(send: dict[str, Any]) -> int:
+    return int(all(kind == "transactional" for kind in send["kinds"]))
+
+
+def _bits(send: dict[str, Any], facts: Facts) -> int:
+    return sum(1 << bit for bit, name in enumerate(facts.categories) if name in send["categories"])
+
+
+def _exists(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
