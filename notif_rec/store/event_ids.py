@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -10,10 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from notif_rec.errors import ConfigError
+from notif_rec.store.catalogue import Segment
 from notif_rec.store.files import whole_file
 from notif_rec.store.ids import user_hash_sql
+from notif_rec.store.snapshot import parquet
 
 Hashes = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
 
 def hashes_path(segment: Path) -> Path:
@@ -21,21 +25,25 @@ def hashes_path(segment: Path) -> Path:
     return segment.with_name(segment.stem + ".ids.npy")
 
 
-def hashes_of(texts: pa.ChunkedArray) -> Hashes:
+def hashes_of(connection: duckdb.DuckDBPyConnection, texts: pa.ChunkedArray) -> Hashes:
     """The hash of each text (first 8 bytes of its md5, little-endian), in the order given; none may be null."""
-    with duckdb.connect() as connection:
-        connection.register("texts", pa.table({"text": texts}))
-        return connection.sql(f"SELECT {user_hash_sql('text')} AS hash FROM texts").to_arrow_table().column("hash").to_numpy()
+    if not len(texts):
+        return np.empty(0, dtype=np.uint64)
+    connection.register("texts", pa.table({"text": texts}))
+    table = connection.sql(f"SELECT {user_hash_sql('text')} AS hash FROM texts").to_arrow_table()
+    connection.unregister("texts")
+    hashes: Hashes = table.column("hash").to_numpy()
+    return hashes
 
 
-def write_hashes(path: Path, event_ids: pa.ChunkedArray) -> int:
-    """How many ids (null ones left out) were written to `path`; no file where there are none."""
-    known = event_ids.drop_null()
-    if len(known):
-        hashes = np.sort(hashes_of(known))
+def write_hashes(path: Path, parts: Sequence[Hashes]) -> int:
+    """How many hashes were written to `path`, sorted; no file where there are none."""
+    hashes = np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.uint64)
+    if len(hashes):
         with whole_file(path) as draft, draft.open("wb") as stream:
-            np.save(stream, hashes, allow_pickle=False)
-    return len(known)
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(hashes))
+            stream.write(hashes.data)  # numpy's own writing hides that a disk is full
+    return len(hashes)
 
 
 def read_hashes(path: Path, count: int) -> Hashes:
@@ -49,12 +57,41 @@ def read_hashes(path: Path, count: int) -> Hashes:
     return hashes
 
 
-def contained(hashes: Hashes, wanted: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of `wanted` stand in the sorted `hashes`."""
-    if not len(hashes):
+def known_ids(root: Path, segments: Sequence[Segment], ids: pa.Array, connection: duckdb.DuckDBPyConnection) -> Flags:
+    """Which ids (null ones: false) stand in the segments; rows are read only where hashes meet."""
+    chunked = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
+    given = np.flatnonzero(chunked.is_valid().to_numpy())
+    texts = chunked.drop_null()
+    hashes = hashes_of(connection, texts)
+    hits = np.zeros(len(texts), dtype=np.bool_)
+    files = []
+    for segment in segments:
+        met = _contained(root, segment, hashes)
+        if met.any():
+            hits |= met
+            files.append(root / segment.path)
+    known = np.zeros(len(chunked), dtype=np.bool_)
+    if files:
+        known[given[hits]] = _confirmed(connection, texts.filter(pa.array(hits)), files)
+    return known
+
+
+def _contained(root: Path, segment: Segment, wanted: Hashes) -> Flags:
+    if not segment.event_ids:
         return np.zeros(len(wanted), dtype=np.bool_)
+    hashes = read_hashes(hashes_path(root / segment.path), segment.event_ids)
     places = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
-    found: npt.NDArray[np.bool_] = hashes[places] == wanted
+    found: Flags = hashes[places] == wanted
+    return found
+
+
+def _confirmed(connection: duckdb.DuckDBPyConnection, texts: pa.ChunkedArray, files: Sequence[Path]) -> Flags:
+    """Which texts are really there: two ids may share a hash."""
+    connection.register("wanted", pa.table({"text": texts, "place": pa.array(np.arange(len(texts)))}))
+    query = f"SELECT DISTINCT w.place FROM {parquet(files)} e JOIN wanted w ON e.event_id = w.text"
+    places = connection.sql(query).to_arrow_table().column("place").to_numpy()
+    found = np.zeros(len(texts), dtype=np.bool_)
+    found[places] = True
     return found
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +16,12 @@ import pyarrow.parquet as pq
 
 from notif_rec.errors import BugError
 from notif_rec.store.catalogue import Segment
-from notif_rec.store.event_ids import hashes_path, write_hashes
+from notif_rec.store.event_ids import Hashes, hashes_of, hashes_path, write_hashes
 from notif_rec.store.files import sha256, whole_file
 from notif_rec.store.place import private_folder
 from notif_rec.tables import STORED
+
+Rows: TypeAlias = pa.Table | Iterable[pa.Table]  # whole, or in parts: one bucket a part, buckets rising
 
 FOLDER = "segments"
 ORDER: dict[str, tuple[str, ...]] = {
@@ -30,21 +35,67 @@ ORDER: dict[str, tuple[str, ...]] = {
     "releases": ("bucket", "user", "send_key"),
 }
 TIME_OF = {"events": "timestamp", "sends": "send_at"}
-ONE_A_COMMIT = {"user_ids": "user", "item_ids": "item", "users": "user", "items": "item"}
+CODE_OF = {"user_ids": "user", "item_ids": "item"}
+ONE_A_COMMIT = {**CODE_OF, "users": "user", "items": "item"}
 
 
-def conform(name: str, table: pa.Table, seq: int, keep_seq: bool) -> pa.Table:
-    """The rows in the columns and types of `tables.STORED[name]`, with `seq` filled (kept where `keep_seq` and given).
+@dataclass(frozen=True)
+class Written:
+    """A segment on disk that is not yet part of the store; `codes`: the smallest and largest code of a dictionary."""
+
+    segment: Segment
+    codes: tuple[int, int] | None
+
+
+def write_segment(root: Path, name: str, rows: Rows, seq: int, keep_seq: bool = False) -> Written | None:
+    """The durable segment of `rows`, with `seq` filled in (kept where `keep_seq` and given); None where there are no rows.
 
     BugError where columns are missing or too many, or where a user or an item stands twice in one commit.
     """
+    folder = root / FOLDER / name
+    private_folder(folder)
+    identity = f"{seq:08d}-{uuid.uuid4().hex}"
+    path = folder / f"{identity}.parquet"
+    hashes: list[Hashes] = []
+    with whole_file(path) as draft:
+        _write_parquet(draft, name, (_conform(name, part, seq, keep_seq) for part in _parts(name, rows)), hashes)
+        metadata, digest = pq.read_metadata(draft), sha256(draft)
+        ids = write_hashes(hashes_path(path), hashes)
+    if not metadata.num_rows:
+        path.unlink()
+        return None
+    low, high = _span(metadata, TIME_OF[name]) if name in TIME_OF else (None, None)
+    oldest = _span(metadata, "seq")[0]
+    segment = Segment(identity, name, str(path.relative_to(root)), metadata.num_rows, low, high, ids, oldest or 0, digest, seq)
+    return Written(segment, _codes(metadata, name))
+
+
+def _parts(name: str, rows: Rows) -> Iterator[pa.Table]:
+    """The rows bucket by bucket, sorted, so that a sorted copy never stands whole in memory."""
+    for table in [rows] if isinstance(rows, pa.Table) else rows:
+        keys = [(column, "ascending") for column in ORDER[name] if column in table.column_names]  # seq may not be there yet
+        order = pc.sort_indices(table, sort_keys=keys)  # stable
+        for start, stop in _groups(table):
+            yield table.take(order.slice(start, stop - start))
+
+
+def _groups(table: pa.Table) -> list[tuple[int, int]]:
+    """Where each bucket's rows start and stop in the sorted order; one group where the table has no buckets."""
+    if "bucket" not in table.column_names:
+        return [(0, table.num_rows)] if table.num_rows else []
+    counts = np.bincount(table.column("bucket").to_numpy())
+    stops = np.cumsum(counts)
+    return [(int(stop - count), int(stop)) for count, stop in zip(counts, stops, strict=True) if count]
+
+
+def _conform(name: str, table: pa.Table, seq: int, keep_seq: bool) -> pa.Table:
     wanted = STORED[name]
     given = set(table.column_names) | {"seq"}
     if given != set(wanted.names):
         raise BugError(f"{name}: columns {sorted(given ^ set(wanted.names))} are missing or too many")
     new = pa.scalar(seq, pa.int32())
-    old = table.column("seq") if keep_seq and "seq" in table.column_names else None
-    filled = pa.repeat(new, table.num_rows) if old is None else pc.coalesce(old, new)
+    kept = keep_seq and "seq" in table.column_names
+    filled = pc.coalesce(table.column("seq").cast(pa.int32()), new) if kept else pa.repeat(new, table.num_rows)
     arrays = [filled if column == "seq" else table.column(column) for column in wanted.names]
     rows = pa.table(arrays, names=wanted.names).cast(wanted)
     _refuse_doubles(name, rows)
@@ -60,41 +111,40 @@ def _refuse_doubles(name: str, rows: pa.Table) -> None:
         raise BugError(f"{name}: {rows.num_rows - distinct} rows repeat a {key} of the same commit")
 
 
-def write_segment(root: Path, name: str, rows: pa.Table, seq: int) -> Segment:
-    """The segment of `rows` (as `conform` gives them, at least one), durable on disk but not yet part of the store."""
-    folder = root / FOLDER / name
-    private_folder(folder)
-    identity = f"{seq:08d}-{uuid.uuid4().hex}"
-    path = folder / f"{identity}.parquet"
-    hashes = write_hashes(hashes_path(path), rows.column("event_id")) if name == "events" else 0
-    with whole_file(path) as draft:
-        _write_parquet(draft, rows, ORDER[name])
-        digest = sha256(draft)
-    low, high = _span(rows, TIME_OF.get(name))
-    oldest = int(pc.min(rows.column("seq")).as_py())
-    relative = str(path.relative_to(root))
-    return Segment(identity, name, relative, rows.num_rows, low, high, hashes, oldest, digest, seq)
+def _write_parquet(path: Path, name: str, parts: Iterable[pa.Table], hashes: list[Hashes]) -> None:
+    """Writes one row group a part, and notes the hashes of event ids on the way."""
+    last = -1
+    with path.open("wb") as stream, pq.ParquetWriter(stream, STORED[name], compression="zstd") as writer, _duckdb() as duck:
+        for part in parts:
+            bucket = part.column("bucket")[0].as_py() if "bucket" in part.column_names else last + 1
+            if bucket <= last:
+                raise BugError(f"{name}: bucket {bucket} comes after bucket {last}")
+            last = bucket
+            writer.write_table(part, row_group_size=part.num_rows)
+            if name == "events":
+                hashes.append(hashes_of(duck, part.column("event_id").drop_null()))
 
 
-def _write_parquet(path: Path, rows: pa.Table, order: tuple[str, ...]) -> None:
-    indices = pc.sort_indices(rows, sort_keys=[(column, "ascending") for column in order])  # stable
-    with path.open("wb") as stream, pq.ParquetWriter(stream, rows.schema, compression="zstd") as writer:
-        for start, stop in _groups(rows, indices):
-            # a bucket at a time, so that the sorted copy never stands whole in memory
-            writer.write_table(rows.take(indices.slice(start, stop - start)), row_group_size=stop - start)
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
 
 
-def _groups(rows: pa.Table, indices: Any) -> list[tuple[int, int]]:
-    """Where each bucket's rows start and stop in the sorted order; one group where the table has no buckets."""
-    if "bucket" not in rows.column_names:
-        return [(0, rows.num_rows)]
-    counts = np.bincount(rows.column("bucket").to_numpy())
-    stops = np.cumsum(counts)
-    return [(int(stop - count), int(stop)) for count, stop in zip(counts, stops, strict=True) if count]
+def _span(metadata: Any, column: str) -> tuple[int | None, int | None]:
+    """The smallest and the largest number (times in µs) of a column, from the statistics of the row groups."""
+    place = metadata.schema.to_arrow_schema().get_field_index(column)
+    found = [metadata.row_group(group).column(_leaf(metadata, column, place)).statistics for group in range(metadata.num_row_groups)]
+    lows, highs = [s.min_raw for s in found if s.has_min_max], [s.max_raw for s in found if s.has_min_max]
+    return (int(min(lows)), int(max(highs))) if lows else (None, None)
 
 
-def _span(rows: pa.Table, column: str | None) -> tuple[int | None, int | None]:
-    if column is None:
-        return None, None
-    ends = pc.min_max(rows.column(column).cast(pa.int64()))
-    return ends["min"].as_py(), ends["max"].as_py()
+def _leaf(metadata: Any, column: str, place: int) -> int:
+    """The column's place among the leaves: lists and maps before it take more than one."""
+    leaves = [metadata.schema.column(leaf).path for leaf in range(metadata.num_columns)]
+    return leaves.index(column, place)
+
+
+def _codes(metadata: Any, name: str) -> tuple[int, int] | None:
+    if name not in CODE_OF:
+        return None
+    low, high = _span(metadata, CODE_OF[name])
+    return (low, high) if low is not None and high is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from notif_rec.errors import BugError, NotifRecError, TryAgainError
@@ -30,17 +28,17 @@ from notif_rec.store.catalogue import (
     set_meta,
     write_row,
 )
-from notif_rec.store.event_ids import contained, hashes_of, hashes_path, read_hashes
+from notif_rec.store.event_ids import known_ids
 from notif_rec.store.lock import locked
 from notif_rec.store.place import full_disk_is_clear, private_folder, refuse_network_disk
 from notif_rec.store.rows import CatalogueRow, FileRow, ModelRow, PauseRow, PlanRow, PublicationRow, Row
-from notif_rec.store.segments import FOLDER, conform, write_segment
-from notif_rec.store.snapshot import Snapshot, Version, parquet, snapshot_of
+from notif_rec.store.segments import FOLDER, Rows, Written, write_segment
+from notif_rec.store.snapshot import Snapshot, Version, snapshot_of
+from notif_rec.store.sweep import sweep
 
 __all__ = ["Segment", "Snapshot", "Store", "Version"]
 
 FOLDERS = ("", FOLDER, "models", "plans", "rejects", "tmp")
-CODES = {"user_ids": "user", "item_ids": "item"}
 
 
 class Store:
@@ -78,20 +76,16 @@ class Store:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Makes this process the one writer; may be nested. TryAgainError names the holder. Sweeps what a crash left."""
-        if self._depth:
+        with contextlib.ExitStack() as held:
+            if not self._depth:
+                with full_disk_is_clear(self.root):
+                    held.enter_context(locked(self.root / "lock"))
+                sweep(self.root, self._catalogue)
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
-            return
-        with full_disk_is_clear(self.root), locked(self.root / "lock"):
-            self._depth = 1
-            try:
-                self._sweep()
-                yield
-            finally:
-                self._depth = 0
 
     def snapshot(self, at: Version | None = None) -> Snapshot:
         """The files of a version (now, where none is named)."""
@@ -108,7 +102,7 @@ class Store:
     def commit(
         self,
         kind: str,
-        tables: Mapping[str, pa.Table],
+        tables: Mapping[str, Rows],
         *,
         ledger: bool = False,
         expect_ledger: int | None = None,
@@ -118,44 +112,30 @@ class Store:
     ) -> int:
         """The seq of the new version, all of which appears at once or, on any failure, not at all.
 
-        `tables` are new rows by name of `tables.STORED`, their `seq` filled here; with `replaces` (ids of segments that
-        leave the store) rows keep the seq that they carry. TryAgainError where the ledger version is not `expect_ledger`.
+        `tables` are new rows by name of `tables.STORED`, their `seq` filled here: whole, or in parts of one bucket each,
+        buckets rising. With `replaces` (ids of segments that leave the store) rows keep the seq that they carry.
+        TryAgainError where the ledger version is not `expect_ledger`.
         """
-        with self.lock():
+        with self.lock(), full_disk_is_clear(self.root):
             before = self.version()
             _expect(before.ledger, expect_ledger)
             seq = before.seq + 1
             try:
-                segments = self._write(tables, seq, keep_seq=bool(replaces))
+                attempts = [write_segment(self.root, name, parts, seq, bool(replaces)) for name, parts in tables.items()]
+                written = [one for one in attempts if one is not None]
                 with self._catalogue.writing() as connection:
-                    _expect(meta(connection, "ledger"), expect_ledger)
-                    self._register(connection, kind, seq, before.ledger + ledger, segments, detail or {})
-                    _advance_codes(connection, {} if replaces else tables)
+                    _register(connection, kind, Version(seq, before.ledger + ledger), written, detail or {})
                     for replaced in replaces:
                         retire_segment(connection, replaced, seq)
+                    if not replaces:
+                        _advance_codes(connection, written)
                     for row in rows:
                         write_row(connection, row, seq)
             except BaseException:
                 with contextlib.suppress(NotifRecError, OSError, sqlite3.Error):  # the failure itself is what to tell
-                    self._sweep()
+                    sweep(self.root, self._catalogue)
                 raise
         return seq
-
-    def _write(self, tables: Mapping[str, pa.Table], seq: int, keep_seq: bool) -> list[Segment]:
-        shaped = {name: conform(name, table, seq, keep_seq) for name, table in tables.items() if table.num_rows}
-        return [write_segment(self.root, name, rows, seq) for name, rows in shaped.items()]
-
-    @staticmethod
-    def _register(
-        connection: sqlite3.Connection, kind: str, seq: int, ledger: int, segments: Sequence[Segment], detail: Mapping[str, Any]
-    ) -> None:
-        if meta(connection, "seq") != seq - 1:
-            raise BugError(f"commit {seq} does not follow {meta(connection, 'seq')}: someone wrote without the lock")
-        for segment in segments:
-            add_segment(connection, segment)
-        add_commit(connection, seq, kind, ledger, {**detail, "rows": {s.tbl: s.rows for s in segments}})
-        set_meta(connection, "seq", seq)
-        set_meta(connection, "ledger", ledger)
 
     def user_codes(self, ids: pa.Array, *, create: bool) -> tuple[pa.Array, pa.Table]:
         """Codes (int32) of user ids, -1 for null or unknown ones; with `create` new codes and their `user_ids` rows.
@@ -189,30 +169,8 @@ class Store:
 
     def known_event_ids(self, ids: pa.Array) -> pa.Array:
         """Which event ids the store has already (bool; null ids: false). Reads rows only of segments where hashes meet."""
-        known = np.zeros(len(ids), dtype=np.bool_)
-        given = np.flatnonzero(ids.is_valid().to_numpy(zero_copy_only=False))
-        texts = ids.take(pa.array(given))
-        hashes = hashes_of(texts)
-        hits = np.zeros(len(texts), dtype=np.bool_)
-        files = []
-        for segment in self.segments("events"):
-            path = self.root / segment.path
-            met = contained(read_hashes(hashes_path(path), segment.event_ids), hashes) if segment.event_ids else np.False_
-            if np.any(met):
-                hits |= met
-                files.append(path)
-        if files:
-            known[given[hits]] = self._confirmed(texts.filter(pa.array(hits)), files)
-        return pa.array(known)
-
-    def _confirmed(self, texts: pa.Array, files: Sequence[Path]) -> Any:
         with self.snapshot().connect(tables=["events"]) as duck:
-            duck.register("wanted", pa.table({"text": texts, "place": pa.array(np.arange(len(texts)))}))
-            query = f"SELECT DISTINCT w.place FROM {parquet(files)} e JOIN wanted w ON e.event_id = w.text"
-            places = duck.sql(query).to_arrow_table().column("place").to_numpy()
-        found = np.zeros(len(texts), dtype=np.bool_)
-        found[places] = True
-        return found
+            return pa.array(known_ids(self.root, self.segments("events"), ids, duck))
 
     def files(self, table: str | None = None) -> list[FileRow]:
         """What was ingested (into one table), in order."""
@@ -249,22 +207,8 @@ class Store:
                 gone = read_segments(connection, "retired_seq < ?", [limit])
                 for segment in gone:
                     forget_segment(connection, segment.id)
-            self._sweep()
+            sweep(self.root, self._catalogue)
         return len(gone)
-
-    def _sweep(self) -> None:
-        """Deletes what a crash left behind: files that no commit knows, and spill folders of dead processes."""
-        with self._catalogue.reading() as connection:
-            known = {self.root / s.path for s in read_segments(connection)}
-        kept = known | {hashes_path(path) for path in known}
-        for path in (self.root / FOLDER).glob("*/*"):
-            if path not in kept:
-                path.unlink(missing_ok=True)
-        for folder in (self.root / "tmp").glob("duckdb-*-*"):
-            if not _alive(int(folder.name.split("-")[1])):
-                for path in folder.iterdir():
-                    path.unlink(missing_ok=True)
-                folder.rmdir()
 
 
 def _version(connection: sqlite3.Connection) -> Version:
@@ -276,16 +220,22 @@ def _expect(ledger: int, expected: int | None) -> None:
         raise TryAgainError(f"the ledger is at version {ledger}, not {expected}: another apply or release came first", "make a new plan")
 
 
-def _advance_codes(connection: sqlite3.Connection, tables: Mapping[str, pa.Table]) -> None:
+def _register(connection: sqlite3.Connection, kind: str, new: Version, written: Sequence[Written], detail: Mapping[str, Any]) -> None:
+    if meta(connection, "seq") != new.seq - 1:
+        raise BugError(f"commit {new.seq} does not follow {meta(connection, 'seq')}: someone wrote without the lock")
+    for one in written:
+        add_segment(connection, one.segment)
+    add_commit(connection, new.seq, kind, new.ledger, {**detail, "rows": {one.segment.tbl: one.segment.rows for one in written}})
+    set_meta(connection, "seq", new.seq)
+    set_meta(connection, "ledger", new.ledger)
+
+
+def _advance_codes(connection: sqlite3.Connection, written: Sequence[Written]) -> None:
     """Moves the next free code; BugError where new rows do not take exactly the codes that were free."""
-    for name, column in CODES.items():
-        if name in tables and tables[name].num_rows:
+    for one in written:
+        if one.codes is not None:
+            name, rows = one.segment.tbl, one.segment.rows
             first = meta(connection, name)
-            codes = np.sort(tables[name].column(column).to_numpy())
-            if not np.array_equal(codes, np.arange(first, first + len(codes))):
-                raise BugError(f"{name}: new codes do not start at {first} or leave a gap: they were not given under this lock")
-            set_meta(connection, name, first + len(codes))
-
-
-def _alive(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")  # noqa: PTH110
+            if one.codes != (first, first + rows - 1):
+                raise BugError(f"{name}: codes {one.codes} of {rows} rows do not follow {first - 1}: they were not given under this lock")
+            set_meta(connection, name, first + rows)
