@@ -1,0 +1,70 @@
+"""Writes the lists of an applied plan, or takes them away; the catalogue knows of every folder before anything is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from notif_rec.store.files import remove_folder, sha256
+from notif_rec.store.publish import write_lists
+from notif_rec.store.rows import PlanRow, PublicationRow
+from notif_rec.store.store import Store, Version
+
+LISTED = ("plan_id", "model_id", "as_of", "config_hash", "sends", "dropped", "value", "bound", "gap", "prices")
+
+
+def publish(store: Store, plan: PlanRow, out: Path) -> dict[str, Any]:
+    """The manifest of the lists in `out/<plan_id>`, written from the ledger unless they stand there whole already.
+
+    Call it inside the store's lock.
+    """
+    folder = (out / plan.plan_id).resolve()
+    if (known := _whole(folder)) is not None and _is_published(store, plan.plan_id, folder):
+        return known
+    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "intended")])
+    at = Version(plan.applied_seq or store.version().seq, plan.ledger)
+    with store.connect(at) as connection:
+        source = f"SELECT * FROM sends WHERE plan_id = '{plan.plan_id}'"
+        manifest = write_lists(
+            connection, source, list(plan.manifest["config"]["channels"]), plan.manifest["config"]["output"]["item_columns"],
+            list_manifest(plan.manifest), folder,
+        )  # fmt: skip
+    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "published")])
+    return manifest
+
+
+def list_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a plan's manifest that goes beside its lists."""
+    return {key: manifest[key] for key in (*LISTED, "dropped_at_apply") if key in manifest}
+
+
+def withdraw(store: Store, plan_id: str) -> list[PublicationRow]:
+    """Takes every published folder of a plan away; returns the catalogue rows that say so, for the commit that follows."""
+    gone = []
+    for row in store.publications(plan_id):
+        remove_folder(Path(row.directory))
+        gone.append(PublicationRow(plan_id, row.directory, "withdrawn"))
+    return gone
+
+
+def unfinished(store: Store) -> list[tuple[PlanRow, Path]]:
+    """Applied plans whose lists were meant to be published, but are not yet, with the folder that was meant."""
+    plans = {plan.plan_id: plan for plan in store.plans() if plan.state == "applied"}
+    rows = [row for row in store.publications() if row.state == "intended" and row.plan_id in plans]
+    return [(plans[row.plan_id], Path(row.directory).parent) for row in rows]
+
+
+def _is_published(store: Store, plan_id: str, folder: Path) -> bool:
+    return any(row.directory == str(folder) and row.state == "published" for row in store.publications(plan_id))
+
+
+def _whole(folder: Path) -> dict[str, Any] | None:
+    """The manifest of `folder` where every file is there, as it was written; else None."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    intact = all((folder / name).is_file() and sha256(folder / name) == entry["sha256"] for name, entry in manifest["files"].items())
+    return manifest if intact else None
