@@ -1,0 +1,51 @@
+# Everything needs Python 3.11 or newer and nothing else; `make` alone lists the verbs. PYTHON=… picks another interpreter.
+.PHONY: help setup demo test check format bench lock sample clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+
+help:  ## these lines
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/ready  ## a virtual environment in .venv with the pinned versions
+
+.venv/ready: requirements.lock pyproject.toml
+	@python=$$(./.ci/find_python $(PYTHON)) && "$$python" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch .venv/ready
+
+demo: .venv/ready  ## the whole way on the sample data, into demo/
+	./examples/demo.sh demo $(BIN)/notif-rec
+
+test: .venv/ready  ## every test
+	$(BIN)/python -m pytest
+
+check: .venv/ready  ## format, lint, types and the arrows between the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/ready  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready .venv-bench/ready  ## this pipeline beside the script that one would write, side by side
+	$(BIN)/python benchmarks/pipeline.py --baseline-python .venv-bench/bin/python
+
+.venv-bench/ready: benchmarks/requirements.txt
+	@python=$$(./.ci/find_python $(PYTHON)) && "$$python" -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r benchmarks/requirements.txt
+	@touch .venv-bench/ready
+
+lock: .venv/ready  ## choose new versions for requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 \
+		--upgrade --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+sample: .venv/ready  ## write sample_data/ anew: the same bytes
+	$(BIN)/python sample_data/generate.py
+
+clean:  ## remove what make made
+	rm -rf .venv .venv-bench demo
