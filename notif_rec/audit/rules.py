@@ -132,7 +132,9 @@ def _quiet(entry: Entry) -> Iterator[Check]:
 def _back_off(entry: Entry) -> Iterator[Check]:
     wait = span_us(str(entry["wait"]))
     longest = span_us(str(entry["max_wait"])) if entry.get("max_wait") else wait
-    yield Check("", BACK_OFF, {"after": int(entry["after_ignored"]), "wait": wait, "factor": float(entry.get("factor", 1)), "longest": longest})
+    yield Check(
+        "", BACK_OFF, {"after": int(entry["after_ignored"]), "wait": wait, "factor": float(entry.get("factor", 1)), "longest": longest}
+    )
 
 
 def _nothing(_: Entry) -> Iterator[Check]:

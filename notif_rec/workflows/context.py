@@ -19,7 +19,7 @@ from notif_rec.models.model import Model
 from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
-from notif_rec.planning.grid import to_us
+from notif_rec.planning.bucket import to_us
 from notif_rec.policy.rule import Cap, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.store.rows import ModelRow
@@ -144,9 +144,7 @@ def lookback_us(config: Config) -> int:
     return max(spans) + DAY_US
 
 
-def item_arrays(
-    items: pa.Table, model: Model, channels: Sequence[str], audiences: tuple[str, ...], categories: tuple[str, ...]
-) -> Items:
+def item_arrays(items: pa.Table, model: Model, channels: Sequence[str], audiences: tuple[str, ...], categories: tuple[str, ...]) -> Items:
     """The store's items in the order of the model's. An item that the catalogue lacks fits no channel, unless there is no catalogue."""
     n, known = len(model.item_codes), items.num_rows > 0
     row = model.item_rows(int(model.item_codes.max(initial=-1)) + 1)

@@ -1,0 +1,184 @@
+"""`train`: everything that happened before as-of → one model of all channels in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.config import Config
+from notif_rec.errors import DataError
+from notif_rec.models.artifact import load_model, save_model
+from notif_rec.models.fit import Evidence, fit_channel
+from notif_rec.models.interactions import Interactions, read_interactions
+from notif_rec.models.model import ChannelModel, Model, Segments
+from notif_rec.models.segments import choose_segments, read_attributes
+from notif_rec.models.settings import ModelSettings
+from notif_rec.store.files import remove_folder
+from notif_rec.store.rows import ModelRow
+from notif_rec.store.store import Store
+
+log = logging.getLogger(__name__)
+
+INPUTS = ("events", "users", "items", "user_ids", "item_ids")
+FEW_EVENTS = 100  # own signs of taste under which a channel is told to be thin
+KEEP = 5  # newest models that stay beside those that plans still need
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The model, what went into each channel, and what to know of thin ones. fresh: False where it was there already."""
+
+    model_id: str
+    as_of: datetime
+    channels: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+    fresh: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's keys, and more."""
+        return {
+            "model_id": self.model_id,
+            "as_of": self.as_of.isoformat() + "Z",
+            "channels": {name: dict(counts) for name, counts in self.channels.items()},
+            "notes": list(self.notes),
+            "fresh": self.fresh,
+        }
+
+
+def train(store: Store, config: Config, as_of: datetime, *, jobs: int = 1, progress: Progress | None = None) -> TrainResult:
+    """Fits and registers the model of (config, store, as_of); again is a no-op. Sees no event at or after as_of."""
+    with store.lock():
+        model_id = _model_id(store, config, as_of)
+        folder = store.root / "models" / model_id
+        known = _existing(store, model_id, folder)
+        if known is not None:
+            return _result(known, fresh=False)
+        with store.connect(threads=jobs) as con:
+            model = fit_model(con, config, as_of, model_id=model_id, jobs=jobs, progress=progress)
+        save_model(folder, model)
+        row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
+        store.commit("train", {}, rows=[row])
+        _prune(store)
+    for text in model.notes:
+        log.warning("%s", text)
+    return _result(model, fresh=True)
+
+
+def model_config_hash(config: Config) -> str:
+    """Changes with whatever in the config changes the model."""
+    said = {
+        "models": {name: config.model_of(name).model_dump(mode="json") for name in config.channel_names},
+        "events": dict(sorted(config.events.items())),
+        "channels": config.channel_names,
+        "seed": config.seed,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def fit_model(
+    con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, *, model_id: str, jobs: int = 1, progress: Progress | None = None
+) -> Model:
+    """The model of all channels from a store connection; writes nothing."""
+    settings = {name: config.model_of(name) for name in config.channel_names}
+    tastes = {half_life: _read(con, config, as_of, half_life) for half_life in dict.fromkeys(s.half_life for s in settings.values())}
+    known = next(iter(tastes.values()))
+    segments, segment = _segments(con, known)
+    channels: dict[str, ChannelModel] = {}
+    notes: list[str] = []
+    shared: dict[ModelSettings, ChannelModel] = {}
+    for code, (name, chosen) in enumerate(settings.items()):
+        read = tastes[chosen.half_life]
+        own = int((read.taste.channel == code).sum())
+        key = chosen.model_copy(update={"transfer": float(chosen.transfer > 0)})
+        if not own and key in shared:  # channels without a sign of their own rank alike
+            channels[name] = replace(shared[key], name=name, code=code, transfer=chosen.transfer)
+        else:
+            evidence = Evidence(
+                read.taste, len(read.item_codes), read.recency(as_of, chosen.recent_half_life), segment, len(segments)
+            )
+            channels[name] = fit_channel(name, code, evidence, chosen, seed=config.seed % 2**32, threads=jobs, progress=progress)
+        if not own:
+            shared[key] = channels[name]
+        notes += _notes(name, own, channels[name])
+    return Model(
+        model_id=model_id,
+        as_of=as_of,
+        channels=channels,
+        item_codes=known.item_codes,
+        item_ids=known.item_ids,
+        user_row=_user_rows(known),
+        segments=segments,
+        notes=tuple(notes),
+        extras={},
+    )
+
+
+def _read(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_life: timedelta | None) -> Interactions:
+    return read_interactions(con, as_of, events=config.events, channels=config.channel_names, half_life=half_life)
+
+
+def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:
+    """The segments, and the segment of each user row."""
+    attributes = read_attributes(con, known.user_codes)
+    user = np.repeat(np.arange(known.taste.n_users, dtype=np.int64), np.diff(known.taste.offsets))
+    segments, row = choose_segments(attributes, user, known.taste.item_index.astype(np.int64), len(known.item_codes))
+    return segments, row if len(segments) else np.full(known.taste.n_users, -1, dtype=np.int32)
+
+
+def _user_rows(known: Interactions) -> npt.NDArray[np.int32]:
+    rows = np.full(int(known.user_codes.max(initial=-1)) + 1, -1, dtype=np.int32)
+    rows[known.user_codes] = np.arange(len(known.user_codes), dtype=np.int32)
+    return rows
+
+
+def _notes(name: str, own: int, model: ChannelModel) -> list[str]:
+    if not model.n_interactions:
+        return [f"{name}: no event says anything about taste on it, so it offers what is popular; ingest events, or raise transfer"]
+    if own < FEW_EVENTS:
+        signs = f"only {own} signs of taste of its own" if own else "no sign of taste of its own"
+        return [f"{name}: {signs}, so it ranks by what other channels and organic behaviour show (transfer {model.transfer:g})"]
+    return []
+
+
+def _model_id(store: Store, config: Config, as_of: datetime) -> str:
+    """16 hex digits that change with the config's model keys, as-of, or any commit of the inputs."""
+    newest = max((segment.added_seq for segment in store.segments(*INPUTS)), default=0)
+    text = f"{model_config_hash(config)} {newest} {as_of.isoformat()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _existing(store: Store, model_id: str, folder: Path) -> Model | None:
+    if not any(row.model_id == model_id for row in store.models()):
+        return None
+    try:
+        return load_model(folder)
+    except DataError as error:
+        log.warning("%s; fitted again", error.problem)
+        return None
+
+
+def _prune(store: Store) -> None:
+    """Deletes folders of models that are neither among the newest nor what an unapplied plan was made with."""
+    needed = {plan.model_id for plan in store.plans() if plan.state == "planned"}
+    for row in store.models()[:-KEEP]:
+        if row.model_id not in needed:
+            remove_folder(store.root / row.path)
+
+
+def _result(model: Model, *, fresh: bool) -> TrainResult:
+    counts = {
+        name: {"users": channel.n_users, "items": channel.n_items, "interactions": channel.n_interactions}
+        for name, channel in model.channels.items()
+    }
+    return TrainResult(model.model_id, model.as_of, counts, model.notes, fresh)
