@@ -33,6 +33,7 @@ WHERE (i.created_at IS NOT NULL AND i.created_at > o.send_at) OR (i.expires_at I
    OR (len(coalesce(i.channels, [])) > 0 AND NOT list_contains(i.channels, o.channel))
 UNION ALL
 SELECT o.send_key, o."user", o.channel, 'an item that the catalogue does not hold' FROM ours_items o ANTI JOIN items i ON i.item = o.item
+WHERE EXISTS (SELECT 1 FROM items)
 """
 
 AUDIENCE = """
@@ -59,7 +60,8 @@ WHERE at_us < $start OR at_us >= $end OR at_us % 900000000 <> 0
 SIZE = """
 SELECT send_key, "user", channel, format('{} items', n_items) FROM ours WHERE channel = $channel AND n_items > $items
 UNION ALL
-SELECT send_key, "user", any_value(channel), 'the same item twice in one send' FROM ours_items GROUP BY send_key, "user", item HAVING count(*) > 1
+SELECT send_key, "user", any_value(channel), 'the same item twice in one send' FROM ours_items
+GROUP BY send_key, "user", item HAVING count(*) > 1
 """
 
 MAX_SENDS = """
@@ -70,10 +72,12 @@ SELECT h.key, h."user", h.channel, format('{} sends in the horizon', n) FROM (
 
 QUOTA = """
 WITH inside AS (
-  SELECT DISTINCT l.send_key, l."user", l.channel, l.plan_id, CASE $by WHEN 'item' THEN i.item_id WHEN 'category' THEN l.category ELSE '' END AS what
+  SELECT DISTINCT l.send_key, l."user", l.channel, l.plan_id,
+         CASE $by WHEN 'item' THEN i.item_id WHEN 'category' THEN l.category ELSE '' END AS what
   FROM ledger l JOIN item_ids i ON i.item = l.item
   WHERE (NOT l.released OR l.confirmed) AND epoch_us(l.send_at) >= $as_of AND epoch_us(l.send_at) < $end
-    AND ($channel = '' OR l.channel = $channel) AND ($category = '' OR l.category = $category) AND ($item IN ('', 'any') OR i.item_id = $item)),
+    AND ($channel = '' OR l.channel = $channel) AND ($category = '' OR l.category = $category)
+    AND ($item IN ('', 'any') OR i.item_id = $item)),
 counts AS (SELECT what, count(*) AS n, arg_max(send_key, plan_id = $plan) AS send_key, arg_max("user", plan_id = $plan) AS "user",
            arg_max(channel, plan_id = $plan) AS channel, bool_or(plan_id = $plan) AS mine FROM inside GROUP BY what)
 SELECT send_key, "user", channel, format('{} sends {} over a quota of {}', n, what, $maximum) FROM counts WHERE n > $maximum AND mine

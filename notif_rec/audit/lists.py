@@ -11,7 +11,8 @@ import duckdb
 LISTED = "send_key VARCHAR, user_id VARCHAR, channel VARCHAR, position BIGINT, item_id VARCHAR, send_at VARCHAR"
 DIFFERENCE = """
 WITH ledgered AS (
-  SELECT l.send_key, u.user_id, l.channel, CAST(l.position AS BIGINT) AS position, i.item_id, strftime(l.send_at, '%Y-%m-%dT%H:%M:%SZ') AS send_at
+  SELECT l.send_key, u.user_id, l.channel, CAST(l.position AS BIGINT) AS position, i.item_id,
+         strftime(l.send_at, '%Y-%m-%dT%H:%M:%SZ') AS send_at
   FROM ledger l JOIN user_ids u ON u."user" = l."user" JOIN item_ids i ON i.item = l.item WHERE l.plan_id = $plan)
 (SELECT send_key, user_id, channel, 'listed, but not in the ledger' FROM (SELECT * FROM listed EXCEPT ALL SELECT * FROM ledgered))
 UNION ALL

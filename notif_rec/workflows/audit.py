@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class AuditResult:
-    """violations: broken by what was known at apply. overtaken: broken only by what became known later. unchecked: rules without a query."""
+    """violations: broken by what was known at apply. overtaken: by what became known later. unchecked: rules without a query."""
 
     plans: int
     sends: int

@@ -16,10 +16,10 @@ from notif_rec.config import Config
 from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model
 from notif_rec.models.model import Model
+from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
-from notif_rec.planning.bucket import to_us
 from notif_rec.policy.rule import Cap, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.store.rows import ModelRow
@@ -109,7 +109,7 @@ def _engagement(model: Model, config: Config) -> Engagement:
     fitted = Engagement.from_json(model.extras["engagement"])
     if fitted.channels != config.channel_names:
         raise DataError(
-            f"model {model.model_id} was trained for the channels {', '.join(fitted.channels)}, the config has {', '.join(config.channel_names)}",
+            f"model {model.model_id} knows the channels {', '.join(fitted.channels)}; the config has {', '.join(config.channel_names)}",
             "run `notif-rec train`",
         )
     return fitted
