@@ -276,7 +276,7 @@ def _span_problems(value: Mapping[str, Any]) -> Iterator[Problem]:
         horizon, lead = parse_duration(value.get("horizon", "24h")), parse_duration(value.get("lead", "0m"))
     except ValueError:
         return
-    if lead >= horizon:
+    if horizon and lead >= horizon:
         yield ("lead",), f"lead is {value.get('lead')}, not shorter than the horizon of {value.get('horizon', '24h')}: no moment is left"
 
 

@@ -106,7 +106,7 @@ class Rule(StrictModel):
         fields = type(self).model_fields
         plain = {f.alias or n for n, f in fields.items() if isinstance(f.default, str | bool) and getattr(self, n) == f.default}
         given = {k: v for k, v in self.model_dump(mode="json").items() if k != "rule" and k not in plain}
-        words = [f"{k}: [{', '.join(v)}]" if isinstance(v, list) else f"{k}: {v}" for k, v in given.items()]
+        words = [f"{key}: {_plain(value)}" for key, value in given.items()]
         return f"{self.rule} {{{', '.join(words)}}}" if words else self.rule
 
     @classmethod
@@ -116,6 +116,13 @@ class Rule(StrictModel):
             if name in REGISTRY:
                 raise TypeError(f"two rules are called '{name}': {REGISTRY[name].__module__} and {cls.__module__}")
             REGISTRY[name] = cls
+
+
+def _plain(value: object) -> str:
+    """A JSON value as a config spells it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class Filter(Rule):

@@ -64,7 +64,9 @@ _Loader.add_implicit_resolver(
 class _Dumper(yaml.SafeDumper):
     """Writes what `_Loader` reads back: a text is quoted where it would be read as anything else."""
 
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers.copy()
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {  # type: ignore[misc]
+        start: list(known) for start, known in _Loader.yaml_implicit_resolvers.items()
+    }
 
 
 _Dumper.add_implicit_resolver("!time", _TIME, list("0123456789"))

@@ -97,7 +97,11 @@ def _mismatch(kind: str, given: object, context: Mapping[str, Any]) -> str:
         return f'{show(given)} is not a text; write "{show(given)}"' if isinstance(given, int | float) else f"{show(given)} is not a text"
     for bound, text in BOUNDS.items():
         if bound in context and kind.startswith(("greater", "less")):
-            return f"{show(given)} is not {text} {context[bound]}"
+            limit = context[bound]
+            return f"{show(given)} is not {text} {f'{limit:g}' if isinstance(limit, float) else limit}"
+    if kind.endswith(("too_short", "too_long")):
+        least, noun = context.get("min_length"), "characters" if isinstance(given, str) else "entries"
+        return f"too few {noun}: at least {least}" if least is not None else f"too many {noun}: at most {context['max_length']}"
     wanted = next((text for start, text in WANTED.items() if kind.startswith(start)), None)
     return f"{show(given)} is not {wanted}" if wanted else ""
 

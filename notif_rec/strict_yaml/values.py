@@ -21,7 +21,7 @@ def show(value: object) -> str:
     """A value as it may stand in a message, cut to 60 characters."""
     if isinstance(value, dict | tuple | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(format_duration(value) if isinstance(value, timedelta) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
