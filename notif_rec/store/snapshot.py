@@ -35,9 +35,9 @@ SELECT bucket, "user", channel, min(seq) AS seq FROM suppressions_log GROUP BY b
 # then a confirmation belongs to the newest reservation alone, so that one message is never counted twice.
 LEDGER = """
 CREATE VIEW ledger AS
-WITH withdrawn AS (SELECT bucket, send_key, max(seq) AS seq FROM releases GROUP BY bucket, send_key),
+WITH withdrawn AS NOT MATERIALIZED (SELECT bucket, send_key, max(seq) AS seq FROM releases GROUP BY bucket, send_key),
 reserved_again AS (
-    SELECT bucket, send_key, max(seq) AS seq FROM sends SEMI JOIN withdrawn USING (bucket, send_key)
+    SELECT bucket, send_key, max(seq) AS seq FROM sends SEMI JOIN releases USING (bucket, send_key)
     WHERE kind = 'send' GROUP BY bucket, send_key
 ),
 confirmations AS (
