@@ -1,0 +1,18 @@
+"""The config: strict YAML → one frozen object that goes down into every stage."""
+
+from notif_rec.config.config import Config
+from notif_rec.config.load import load_config, load_policy, parse_config
+from notif_rec.config.sections import ChannelSettings, Guards, Output, Quota, Sources, Value
+
+__all__ = [
+    "ChannelSettings",
+    "Config",
+    "Guards",
+    "Output",
+    "Quota",
+    "Sources",
+    "Value",
+    "load_config",
+    "load_policy",
+    "parse_config",
+]

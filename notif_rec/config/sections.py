@@ -1,0 +1,127 @@
+"""The parts of a config, each a frozen model with its defaults."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from notif_rec.errors import did_you_mean
+from notif_rec.models.settings import ModelSettings
+from notif_rec.policy.local_time import known_zone, zone_names
+from notif_rec.strict_yaml import Duration, Percent, StrictModel, show
+
+LIST_COLUMNS = (
+    "send_key", "rank", "user_id", "position", "item_id", "send_at", "score", "p_open", "p_click", "p_unsubscribe", "value", "propensity",
+    "reason",
+)  # fmt: skip
+Consent = Literal["yes", "no", "provisional"]
+Whole = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _zone(name: str) -> str:
+    if not known_zone(name):
+        raise ValueError(f"unknown time zone {show(name)}{did_you_mean(name, zone_names())}")
+    return name
+
+
+def _some_time(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("0 is no length of time here; write at least 1m")
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+SomeTime = Annotated[Duration, AfterValidator(_some_time)]
+
+
+class Value(StrictModel):
+    """What an outcome is worth, in any one unit; unsubscribed is usually negative."""
+
+    opened: float = 0.1
+    clicked: float = 1.0
+    unsubscribed: float = -30.0
+
+
+class Sources(StrictModel):
+    """What `run` ingests: paths, or patterns with `*`, from the config's folder."""
+
+    events: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    suppressions: tuple[str, ...] = ()
+
+
+class Guards(StrictModel):
+    """When `run` stops rather than act on a truncated or missing source."""
+
+    max_change: Percent = Field(
+        default=0.5, description="how far the rows of a source may move from the last run's", json_schema_extra={"default": "50%"}
+    )
+    max_source_age: Duration = Field(default=timedelta(hours=36), description="how old the newest row of the events may be")
+
+
+class Output(StrictModel):
+    """What goes into the lists beside the fixed columns."""
+
+    item_columns: tuple[str, ...] = Field(default=(), description="columns of the items file, passed through")
+
+    @field_validator("item_columns")
+    @classmethod
+    def _free(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name in LIST_COLUMNS:
+                raise ValueError(f"'{name}' is a fixed column of the lists already")
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' stands twice")
+        return names
+
+
+class ChannelSettings(StrictModel):
+    """One way to reach users."""
+
+    items_per_send: int = Field(default=1, ge=1, le=64, description="most items in one send")
+    max_sends: int = Field(default=1, ge=0, le=1_000_000, description="most sends per user with send_at inside the horizon")
+    consent: Consent = Field(description="the state of users whose own column is empty or missing")
+    exclude_seen: bool = Field(default=True, description="false where people want the same thing again")
+    model: ModelSettings = Field(default=ModelSettings(), description="keys of `model:` that differ for this channel")
+
+    @field_serializer("model")
+    def _differences(self, model: ModelSettings) -> dict[str, Any]:
+        return model.model_dump(mode="json", exclude_unset=True)
+
+
+class Quota(StrictModel):
+    """A limit across users on sends with send_at inside the horizon: of a channel, an item (or `any` one) or a category."""
+
+    channel: str | None = None
+    item: str | None = Field(default=None, min_length=1, description="an item_id, or any: each item for itself")
+    category: str | None = Field(default=None, min_length=1)
+    max_sends: Whole
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> Self:
+        if [self.channel, self.item, self.category].count(None) != 2:
+            raise ValueError("a quota is for one of channel, item or category")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in standard(self).items() if value is not None}
+
+
+CHANNELS = {
+    "push": ChannelSettings(items_per_send=1, max_sends=2, consent="yes"),
+    "email": ChannelSettings(items_per_send=6, max_sends=1, consent="yes"),
+    "in_app": ChannelSettings(items_per_send=3, max_sends=2, consent="yes"),
+}
