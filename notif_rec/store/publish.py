@@ -19,11 +19,12 @@ COLUMNS = (
 
 # rank 1 is the most valuable send of the list; ties by user, moment and key, never by input order
 LIST = """
-SELECT send_key, dense_rank() OVER (ORDER BY value DESC, user_id, send_at, send_key) AS rank, user_id, position, item_id,
-       strftime(send_at, '%Y-%m-%dT%H:%M:%SZ') AS send_at, score, p_open, p_click, p_unsubscribe, value, propensity, reason{extra}
-FROM ({source}) s JOIN user_ids u USING ("user") JOIN item_ids i USING (item) LEFT JOIN items n ON n.item = s.item
-WHERE kind = 'send' AND channel = $channel
-ORDER BY rank, position
+SELECT s.send_key, dense_rank() OVER (ORDER BY s.value DESC, u.user_id, s.send_at, s.send_key) AS rank, u.user_id, s.position, i.item_id,
+       strftime(s.send_at, '%Y-%m-%dT%H:%M:%SZ') AS send_at, s.score, s.p_open, s.p_click, s.p_unsubscribe, s.value, s.propensity,
+       s.reason{extra}
+FROM ({source}) s JOIN user_ids u ON u."user" = s."user" JOIN item_ids i ON i.item = s.item LEFT JOIN items n ON n.item = s.item
+WHERE s.kind = 'send' AND s.channel = $channel
+ORDER BY rank, s.position
 """
 KNOWN = ("title", "text", "category", "audience")
 
