@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,12 +17,13 @@ import pyarrow.parquet as pq
 from notif_rec.errors import DataError
 from notif_rec.models.model import ChannelModel, Fallback, Model, Segments
 from notif_rec.models.similar import Neighbours
+from notif_rec.store.files import sha256, whole_folder
 
 VERSION = 1
 MANIFEST = "manifest.json"
 RETRAIN = "run `notif-rec train`"
 ITEMS = pa.schema([("item", pa.int32()), ("item_id", pa.string())])
-# array → dtype; each lies in <channel>/<name>.npy
+# array → dtype; each lies in <channel>.<name>.npy
 ARRAYS: dict[str, type[np.generic]] = {
     "user_factors": np.float32,
     "item_factors": np.float32,
@@ -44,17 +44,26 @@ SCALARS = (
 
 
 def save_model(folder: Path, model: Model) -> None:
-    """Writes the model into the empty or missing `folder`, the manifest last: without it the folder is no model."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes the model as `folder`, whole or not at all; one that is there is replaced."""
+    with whole_folder(folder) as draft:
+        _write(draft, model)
+
+
+def _write(folder: Path, model: Model) -> None:
     pq.write_table(pa.table([pa.array(model.item_codes), pa.array(model.item_ids, pa.string())], schema=ITEMS), folder / "items.parquet")
     np.save(folder / "user_row.npy", model.user_row, allow_pickle=False)
     for name, text in model.extras.items():
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    written: dict[int, Path] = {}
     for name, channel in model.channels.items():
-        (folder / name).mkdir(exist_ok=True)
         for array, value in _arrays(channel).items():
-            np.save(folder / name / f"{array}.npy", np.ascontiguousarray(value, dtype=ARRAYS[array]), allow_pickle=False)
-    files = {str(path.relative_to(folder)): _fingerprint(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+            path = folder / f"{name}.{array}.npy"
+            if id(value) in written:  # channels that rank alike share their arrays, on the disk too
+                path.hardlink_to(written[id(value)])
+                continue
+            np.save(path, np.ascontiguousarray(value, dtype=ARRAYS[array]), allow_pickle=False)
+            written[id(value)] = path
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(_describe(model) | {"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -94,15 +103,10 @@ def _describe(model: Model) -> dict[str, Any]:
         "model_id": model.model_id,
         "as_of": model.as_of.isoformat(),
         "channels": [{"name": name} | {key: getattr(channel, key) for key in SCALARS} for name, channel in model.channels.items()],
-        "segments": {"attributes": model.segments.attributes, "values": model.segments.values},
+        "segments": {"attributes": model.segments.attributes, "values": model.segments.values, "prior": model.segments.prior},
         "notes": model.notes,
         "extras": sorted(model.extras),
     }
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -115,6 +119,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: damaged, not JSON ({error})", RETRAIN) from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise DataError(f"{path}: damaged, it lists no files", RETRAIN)
+    if any(Path(name).name != name for name in manifest["files"]):
+        raise DataError(f"{path}: damaged, it lists files outside its folder", RETRAIN)
     if manifest.get("version") != VERSION:
         raise DataError(f"{path}: a model of version {manifest.get('version')!r}; this program reads version {VERSION}", RETRAIN)
     return manifest
@@ -125,7 +131,7 @@ def _verify(path: Path, stated: Mapping[str, Any], check: bool) -> None:
         raise DataError(f"{path}: missing, though the manifest lists it", RETRAIN)
     if path.stat().st_size != stated["bytes"]:
         raise DataError(f"{path}: {path.stat().st_size} bytes where the manifest says {stated['bytes']}", RETRAIN)
-    if check and _fingerprint(path)["sha256"] != stated["sha256"]:
+    if check and sha256(path) != stated["sha256"]:
         raise DataError(f"{path}: damaged, its sha256 is not the manifest's", RETRAIN)
 
 
@@ -133,7 +139,8 @@ def _assemble(folder: Path, manifest: Mapping[str, Any]) -> Model:
     files = manifest["files"]
     items = pq.read_table(folder / _listed("items.parquet", files), schema=ITEMS)
     n_items = items.num_rows
-    segments = Segments(tuple(manifest["segments"]["attributes"]), tuple(tuple(v) for v in manifest["segments"]["values"]))
+    stated = manifest["segments"]
+    segments = Segments(tuple(stated["attributes"]), tuple(tuple(v) for v in stated["values"]), float(stated["prior"]))
     channels = {stated["name"]: _channel(folder, stated, files, n_items, len(segments)) for stated in manifest["channels"]}
     return Model(
         model_id=manifest["model_id"],
@@ -150,7 +157,7 @@ def _assemble(folder: Path, manifest: Mapping[str, Any]) -> Model:
 
 def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], n_items: int, n_segments: int) -> ChannelModel:
     name = stated["name"]
-    got = {array: _load(folder, f"{name}/{array}.npy", files, dtype) for array, dtype in ARRAYS.items()}
+    got = {array: _load(folder, f"{name}.{array}.npy", files, dtype) for array, dtype in ARRAYS.items()}
     shapes = (
         got["item_factors"].shape == (n_items, got["user_factors"].shape[1])
         and got["item_gram"].shape == 2 * got["item_mean"].shape == 2 * got["item_factors"].shape[1:]
@@ -160,7 +167,7 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
         and got["fallback_score"].shape == got["fallback_source"].shape == got["fallback_order"].shape == (n_segments + 1, n_items)
     )
     if not shapes:
-        raise DataError(f"{folder / name}: its arrays do not fit each other", RETRAIN)
+        raise DataError(f"{folder}: the arrays of channel {name} do not fit each other", RETRAIN)
     return ChannelModel(
         name=name,
         user_factors=got["user_factors"],

@@ -11,7 +11,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from notif_rec.models.als import AlsSettings, fit_als
-from notif_rec.models.model import ChannelModel, Fallback
+from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
 from notif_rec.models.settings import ModelSettings
 from notif_rec.models.similar import Neighbours, fit_similar
@@ -33,7 +33,7 @@ class Evidence:
     n_items: int
     recency: npt.NDArray[np.float64] | None = None
     segment: npt.NDArray[np.int32] | None = None
-    n_segments: int = 0
+    segments: Segments = Segments()
     text: npt.NDArray[np.float32] | None = None
 
 
@@ -98,7 +98,7 @@ def _fallback(evidence: Evidence, code: int, transfer: float) -> Fallback:
         recency = np.minimum(channel_weights(lately, code, transfer, evidence.n_items).data, 1.0)
     user = np.repeat(np.arange(taste.n_users), np.diff(pairs.indptr))
     segment = np.full(len(user), -1) if evidence.segment is None else evidence.segment[user]
-    return fit_fallback(pairs.indices, presence, recency, segment, evidence.n_segments, evidence.n_items)
+    return fit_fallback(pairs.indices, presence, recency, segment, evidence.segments, evidence.n_items)
 
 
 def _gram(items: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -71,6 +71,21 @@ def read_interactions(
     )
 
 
+def read_seen(
+    con: duckdb.DuckDBPyConnection, as_of: datetime, events: Mapping[str, float]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """(user codes, item codes) of every pair with an event of `events` before as-of, whatever it weighs; by user, then item."""
+    names = pa.table({"event": pa.array(list(events), pa.string())})
+    con.register("taste_names", names)
+    query = """
+    SELECT DISTINCT e."user", e.item FROM events e SEMI JOIN taste_names USING (event)
+    WHERE e.timestamp < $as_of AND e.item >= 0 ORDER BY e."user", e.item
+    """
+    pairs = con.execute(query, {"as_of": as_of}).fetchnumpy()
+    con.unregister("taste_names")
+    return np.asarray(pairs["user"], dtype=np.int32), np.asarray(pairs["item"], dtype=np.int32)
+
+
 _NUMBER_ITEMS = """
 CREATE OR REPLACE TEMP TABLE taste_items AS
 SELECT item, item_id, (row_number() OVER (ORDER BY item_id) - 1)::INTEGER AS item_index FROM item_ids
@@ -80,19 +95,20 @@ _SUM_PAIRS = f"""
 CREATE OR REPLACE TEMP TABLE taste_sums AS
 WITH signs AS (
     SELECT e."user", e.item, coalesce(c.code, -1)::TINYINT AS channel, e.timestamp,
-        w.weight * e.value * coalesce(pow(2.0, -(date_diff('microsecond', e.timestamp, $as_of) / 86400e6) / $days), 1.0) AS weight
+        w.weight * e.value AS worth,
+        worth * coalesce(pow(2.0, -(date_diff('microsecond', e.timestamp, $as_of) / 86400e6) / $days), 1.0) AS weight
     FROM events e JOIN taste_events w USING (event) LEFT JOIN taste_channels c ON c.channel = e.channel
     WHERE e.timestamp < $as_of AND e.item >= 0
 )
 SELECT "user", item, channel, epoch_us(max(timestamp)) AS last_us,
     (sum(round(least(weight, {MOST}) * {ONE})::BIGINT) / {ONE}.0)::DOUBLE AS weight
-FROM signs WHERE isfinite(weight) AND weight > 0 GROUP BY "user", item, channel
+FROM signs WHERE isfinite(worth) AND worth > 0 GROUP BY "user", item, channel
 """
 
 _NUMBER_USERS = """
 CREATE OR REPLACE TEMP TABLE taste_users AS
 SELECT "user", user_id, (row_number() OVER (ORDER BY user_id) - 1)::INTEGER AS user_row
-FROM user_ids WHERE "user" IN (SELECT "user" FROM taste_sums WHERE weight > 0)
+FROM user_ids WHERE "user" IN (SELECT "user" FROM taste_sums)
 """
 
 _NUMBERED_PAIRS = """

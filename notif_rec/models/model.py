@@ -18,10 +18,14 @@ ALS, SIMILAR, CONTENT, POPULAR, SEGMENT, RECENT = range(len(SOURCES))
 
 @dataclass(frozen=True)
 class Segments:
-    """Groups of users by their attributes: a user belongs to the row whose `values` are theirs for `attributes`."""
+    """Groups of users by their attributes: a user belongs to the row whose `values` are theirs for `attributes`.
+
+    prior: (user, item) pairs that everybody's taste is worth against a group's own.
+    """
 
     attributes: tuple[str, ...] = ()
     values: tuple[tuple[str, ...], ...] = ()
+    prior: float = 1e3
 
     def __len__(self) -> int:
         return len(self.values)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.models.model import POPULAR, RECENT, SEGMENT, Fallback
+from notif_rec.models.model import POPULAR, RECENT, SEGMENT, Fallback, Segments
 
 RECENT_PRIOR = 50.0  # pairs that all-time popularity is worth against what is recent
-SEGMENT_PRIOR = 200.0  # pairs that everybody's taste is worth against a segment's own
 
 Floats = npt.NDArray[np.float64]
 
 
 def fit_fallback(
-    item: npt.NDArray[np.integer], presence: Floats, recency: Floats, segment: npt.NDArray[np.integer], n_segments: int, n_items: int
+    item: npt.NDArray[np.integer], presence: Floats, recency: Floats, segment: npt.NDArray[np.integer], segments: Segments, n_items: int
 ) -> Fallback:
     """Shares of taste by item, smoothed from all-time to recent to the segment's recent ones.
 
@@ -24,12 +23,12 @@ def fit_fallback(
     all_time = _shares(_counted(item, presence, n_items))
     recent = _counted(item, recency, n_items)
     base = _smoothed(recent, all_time, RECENT_PRIOR)
-    score, source = np.empty((n_segments + 1, n_items)), np.empty((n_segments + 1, n_items), dtype=np.int8)
-    score[n_segments], source[n_segments] = base, np.where(recent > 1e-3, RECENT, POPULAR)
-    for row in range(n_segments):
+    score, source = np.empty((len(segments) + 1, n_items)), np.empty((len(segments) + 1, n_items), dtype=np.int8)
+    score[len(segments)], source[len(segments)] = base, np.where(recent > 1e-3, RECENT, POPULAR)
+    for row in range(len(segments)):
         inside = segment == row
         own = _counted(item[inside], recency[inside], n_items)
-        score[row], source[row] = _smoothed(own, base, SEGMENT_PRIOR), np.where(own > 1e-3, SEGMENT, source[n_segments])
+        score[row], source[row] = _smoothed(own, base, segments.prior), np.where(own > 1e-3, SEGMENT, source[len(segments)])
     order = np.argsort(-score, axis=1, kind="stable").astype(np.int32)
     return Fallback(score.astype(np.float32), source, order)
 

@@ -1,0 +1,34 @@
+"""`notif-rec train`: fits all models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings
+from notif_rec.cli.render import Table, progress, show
+
+
+@click.command("train")
+@as_of_option()
+@pass_settings
+def command(settings: Settings, as_of: datetime) -> None:
+    """Fit all models from events that happened before --as-of.
+
+    One ranking model per channel: its own events count fully, those of other channels and organic behaviour by `transfer`.
+    """
+    from notif_rec.workflows.train import train
+
+    workspace = open_workspace(settings)
+    with progress(settings) as advance:
+        result = train(workspace.store, workspace.config, as_of, jobs=settings.jobs, progress=advance)
+    rows = [(name, *counts.values()) for name, counts in result.channels.items()]
+    text = f"model {result.model_id}" + ("" if result.fresh else " (was there already)")
+    show(
+        settings,
+        result.to_json(),
+        text=text,
+        tables=[Table(("channel", "users", "items", "interactions"), rows)],
+        next_command="notif-rec plan",
+    )
