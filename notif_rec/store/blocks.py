@@ -19,6 +19,7 @@ class Block:
 
     columns: our name -> text, one entry a row, '' where empty. extras: header -> text, columns that are not ours (where the table
     keeps them). line: of each row, from 1 with the header (Parquet: the row's number). rejects: a table of rejects.REJECTS.
+    size: bytes of text, or of columns in memory.
     """
 
     columns: Mapping[str, pa.Array]
@@ -27,6 +28,7 @@ class Block:
     rejects: pa.Table
     records: int
     blank: int
+    size: int
 
     def __post_init__(self) -> None:
         if self.records != len(self.line) + self.rejects.num_rows + self.blank:

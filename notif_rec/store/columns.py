@@ -23,7 +23,7 @@ class TableColumns:
 def columns_of(table: str, channels: Sequence[str]) -> TableColumns:
     """The columns of `table`, which is events, users, items or suppressions; users have consent columns named after `channels`."""
     if table == "events":
-        names = (*EVENTS, "value", "event_id", "send_key")
+        names: tuple[str, ...] = (*EVENTS, "value", "event_id", "send_key")
         return TableColumns(table, names, EVENTS, frozenset(names), False)
     if table == "users":
         names = ("user_id", "timezone", "created_at", *channels, *(f"{c}_at" for c in channels))

@@ -64,7 +64,9 @@ def _cells(place: str, line: bytes) -> tuple[str, ...]:
     try:
         row = next(csv.reader([line.decode("utf-8")], strict=True), [])
     except UnicodeDecodeError as error:
-        raise DataError(f"{place}: the header is not UTF-8 (byte {error.start + 1})", "save the file in UTF-8, e.g. iconv -f LATIN1 -t UTF-8") from None
+        raise DataError(
+            f"{place}: the header is not UTF-8 (byte {error.start + 1})", "save the file in UTF-8, e.g. iconv -f LATIN1 -t UTF-8"
+        ) from None
     except csv.Error as error:
         raise DataError(f"{place}: the header cannot be read ({error})", "mend the quotes of the first line") from None
     if any("\0" in name for name in row):
@@ -78,7 +80,9 @@ def _refuse_delimiter(place: str, line: str, names: Sequence[str], columns: Tabl
     for delimiter, name in DELIMITERS.items():
         cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
         if len(cells) > len(names) and (len(known & {_fold(cell) for cell in cells}) > hits or (hits == 0 and len(names) == 1)):
-            raise DataError(f"{place}: the columns are separated by {name}, not by commas", "export the file with commas between its columns")
+            raise DataError(
+                f"{place}: the columns are separated by {name}, not by commas", "export the file with commas between its columns"
+            )
 
 
 def match_columns(path: Path, names: Sequence[str], columns: TableColumns, options: ReadOptions) -> Layout:
@@ -87,7 +91,9 @@ def match_columns(path: Path, names: Sequence[str], columns: TableColumns, optio
     place: dict[str, int] = {}
     for column, header in options.mapping.items():
         if _fold(header) not in index:
-            raise DataError(f"{path}: no column '{header}' for --map {column}={header}{did_you_mean(header, names)}", f"the header has: {_list(names)}")
+            raise DataError(
+                f"{path}: no column '{header}' for --map {column}={header}{did_you_mean(header, names)}", f"the header has: {_list(names)}"
+            )
         place[column] = index[_fold(header)]
     taken = set(place.values())
     for column in columns.names:
@@ -95,7 +101,10 @@ def match_columns(path: Path, names: Sequence[str], columns: TableColumns, optio
             place[column] = index[_fold(column)]
     for column in options.constants:
         if column in place:
-            raise UsageError(f"{path}: --set {column}=… would hide the file's own column '{names[place[column]]}'", "drop the --set, or --map the column away")
+            raise UsageError(
+                f"{path}: --set {column}=… would hide the file's own column '{names[place[column]]}'",
+                "drop the --set, or --map the column away",
+            )
     _refuse_missing(path, names, columns, options, place)
     used = set(place.values())
     extras = {name: i for i, name in enumerate(names) if name and i not in used}
@@ -107,7 +116,10 @@ def check_options(columns: TableColumns, options: ReadOptions) -> None:
     for flag, chosen in (("--map", options.mapping), ("--set", options.constants)):
         for column in chosen:
             if column not in columns.names and not columns.keeps_extras:
-                raise UsageError(f"{flag} {column}=…: {columns.table} have no column '{column}'{did_you_mean(column, columns.names)}", f"columns: {_list(columns.names)}")
+                raise UsageError(
+                    f"{flag} {column}=…: {columns.table} have no column '{column}'{did_you_mean(column, columns.names)}",
+                    f"columns: {_list(columns.names)}",
+                )
     both = sorted(set(options.mapping) & set(options.constants))
     if both:
         raise UsageError(f"column '{both[0]}' has both a --map and a --set", "keep one of them")
@@ -128,7 +140,10 @@ def _refuse_missing(path: Path, names: Sequence[str], columns: TableColumns, opt
         return
     if not place:
         first = ",".join(names)[:80]
-        raise DataError(f"{path}:1: no header: the first line is '{first}'", f"add a first line that names the columns: {','.join(columns.required)}; or use --map column=header")
+        raise DataError(
+            f"{path}:1: no header: the first line is '{first}'",
+            f"add a first line that names the columns: {','.join(columns.required)}; or use --map column=header",
+        )
     column = missing[0]
     free = [name for i, name in enumerate(names) if name and i not in place.values()]
     near = did_you_mean(column, free)
@@ -147,7 +162,11 @@ def _warnings(path: Path, extras: Iterable[str], columns: TableColumns, place: M
 
 def _close(name: str, hint: str) -> bool:
     """Kept columns may be called anything: only what differs by a letter or two from a known name is worth a word."""
-    return abs(len(hint.split("'")[1]) - len(name)) <= 2 and bool(did_you_mean(_fold(name), [hint.split("'")[1]])) and name[:2] == hint.split("'")[1][:2]
+    return (
+        abs(len(hint.split("'")[1]) - len(name)) <= 2
+        and bool(did_you_mean(_fold(name), [hint.split("'")[1]]))
+        and name[:2] == hint.split("'")[1][:2]
+    )
 
 
 def _fold(name: str) -> str:

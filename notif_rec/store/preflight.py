@@ -67,7 +67,7 @@ def _status(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        siblings = [p.name for p in path.parent.iterdir() if p.is_file() and p.name[0] != "."] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file{did_you_mean(path.name, siblings)} ({error.strerror})", "check the path") from None
     if not path.is_file():
         raise DataError(f"{path}: not a file", "name the files themselves, e.g. data/events-*.csv.gz")

@@ -83,6 +83,7 @@ class _CsvReader:
             rejects=self._rejects(text, found, ~(good | blank_line)),
             records=len(found.line) + blank,
             blank=int(blank_line.sum()) + blank,
+            size=found.consumed,
         )
 
     def _parse(self, text: bytes) -> pa.Table:
@@ -102,14 +103,22 @@ class _CsvReader:
 
     def _rejects(self, text: bytes, found: r.Records, bad: r.Bools) -> pa.Table:
         at = np.flatnonzero(bad)  # loops over rejected records alone
-        values = [text[s : s + min(e - s, 4 * VALUE_LENGTH)].decode("utf-8", "replace").rstrip("\r\n") for s, e in zip(found.start[at], found.end[at], strict=True)]
+        values = [
+            text[s : s + min(e - s, 4 * VALUE_LENGTH)].decode("utf-8", "replace").rstrip("\r\n")
+            for s, e in zip(found.start[at], found.end[at], strict=True)
+        ]
         columns = [self.names[c] if 0 <= c < len(self.names) else "" for c in found.column[at]]
-        reasons = [REASONS.get(int(code), f"{n} fields, the header has {len(self.names)}") for code, n in zip(found.fault[at], found.fields[at], strict=True)]
+        reasons = [
+            REASONS.get(int(code), f"{n} fields, the header has {len(self.names)}")
+            for code, n in zip(found.fault[at], found.fields[at], strict=True)
+        ]
         return reject_table(found.line[at], columns, values, reasons)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
+    return (
+        column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
+    )
 
 
 def _after_line(rest: bytes, line: int, final: bool) -> tuple[bytes, int, bool]:

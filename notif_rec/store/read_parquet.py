@@ -60,6 +60,7 @@ def _blocks(source: Source, file: Any, layout: Layout, columns: TableColumns) ->
                 rejects=REJECTS.empty_table(),
                 records=batch.num_rows,
                 blank=0,
+                size=batch.nbytes,
             )
             line += batch.num_rows
     except (pa.ArrowException, OSError) as error:
@@ -78,4 +79,6 @@ def _text(source: Source, column: Any, name: str) -> Any:
     try:
         return pc.fill_null(pc.cast(column, pa.string()), "")
     except pa.ArrowException as error:
-        raise DataError(f"{source.path}: column '{name}' cannot be read as text ({error})", "write it as text, a number or a time") from None
+        raise DataError(
+            f"{source.path}: column '{name}' cannot be read as text ({error})", "write it as text, a number or a time"
+        ) from None

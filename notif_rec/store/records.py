@@ -151,7 +151,7 @@ def _scan(
         if is_open and not final and n - p <= max_record:
             break  # more text will tell
         too_long = q - p > max_record
-        if breaks > 0 and (too_long or not (code == FINE or code == NUL or (code == BREAK and breaks == 1))):
+        if breaks > 0 and (too_long or not (code in (FINE, NUL) or (code == BREAK and breaks == 1))):
             code, breaks, stop = UNCLOSED, 0, _line_end(text, p)
         else:
             stop = _line_end(text, q)

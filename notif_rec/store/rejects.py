@@ -18,11 +18,15 @@ REJECTS = pa.schema([("line", pa.int64()), ("column", pa.string()), ("value", pa
 FILE_SCHEMA = pa.schema([("file", pa.string()), *REJECTS])
 VALUE_LENGTH = 200  # characters of a value that are kept
 EXAMPLES = 3
+_FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet would run …
+_NUMBER = r"^[+-]?[0-9.]+$"  # … unless it is a plain number
 
 
 def reject_table(line: Any, column: Any, value: Any, reason: Any) -> pa.Table:
-    """A table of REJECTS from four columns; values are cut to VALUE_LENGTH characters."""
-    shown = pc.utf8_slice_codeunits(pa.array(value, pa.string()), 0, VALUE_LENGTH)
+    """A table of REJECTS from four columns; values are cut to VALUE_LENGTH characters, and a `'` disarms spreadsheet formulas."""
+    cut = pc.utf8_slice_codeunits(pa.array(value, pa.string()), 0, VALUE_LENGTH)
+    armed = pc.and_not(pc.match_substring_regex(cut, _FORMULA), pc.match_substring_regex(cut, _NUMBER))
+    shown = pc.if_else(armed, pc.binary_join_element_wise("'", cut, ""), cut)
     return pa.table([pa.array(line, pa.int64()), pa.array(column, pa.string()), shown, pa.array(reason, pa.string())], schema=REJECTS)
 
 
@@ -52,7 +56,7 @@ class RejectsFile:
         self._count(file, rejects)
 
     def _open(self) -> None:
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, PRIVATE_FILE)
         os.fchmod(handle, PRIVATE_FILE)
         self._sink = os.fdopen(handle, "wb")
         self._writer = pa_csv.CSVWriter(self._sink, FILE_SCHEMA, write_options=pa_csv.WriteOptions(quoting_style="needed"))

@@ -40,7 +40,8 @@ _ISO_SQL = f"""
         SELECT text, {_SPELLED} AS time, regexp_full_match(text, '{_ISO_AWARE}') AS aware, regexp_full_match(text, '{_ISO_NAIVE}') AS naive
         FROM texts),
     read AS (
-        SELECT *, CASE WHEN aware THEN epoch_us(TRY_CAST(time AS TIMESTAMPTZ)) WHEN naive THEN epoch_us(TRY_CAST(time AS TIMESTAMP)) END AS us
+        SELECT *, CASE WHEN aware THEN epoch_us(TRY_CAST(time AS TIMESTAMPTZ))
+                       WHEN naive THEN epoch_us(TRY_CAST(time AS TIMESTAMP)) END AS us
         FROM spelled)
     SELECT coalesce(us, 0)::BIGINT AS us, (CASE
         WHEN us IS NOT NULL AND aware THEN {FINE} WHEN us IS NOT NULL THEN {NAIVE}
@@ -55,7 +56,8 @@ _EPOCH_SQL = f"""
 """
 _PATTERN_SQL = f"""
     SELECT coalesce(us, 0)::BIGINT AS us, (CASE WHEN us IS NULL THEN {UNREADABLE} ELSE $kind END)::TINYINT AS problem
-    FROM (SELECT epoch_us(try_strptime(CASE WHEN $zulu THEN regexp_replace(text, '[Zz]$', '+00:00') ELSE text END, $pattern)) AS us FROM texts)
+    FROM (SELECT epoch_us(try_strptime(CASE WHEN $zulu THEN regexp_replace(text, '[Zz]$', '+00:00') ELSE text END, $pattern)) AS us
+          FROM texts)
 """
 
 
@@ -65,6 +67,9 @@ class TimeFormat:
 
     kind: str = "iso8601"
     zone: str | None = None
+
+
+ISO_8601 = TimeFormat()
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,16 @@ class Times:
 def time_format(kind: str, zone: str | None) -> TimeFormat:
     """The format that a person declared; UsageError where it cannot be used."""
     if zone is not None and zone not in known_zones():
-        raise UsageError(f"--timezone {zone}: no such time zone{did_you_mean(zone, known_zones())}", "give an IANA name, e.g. Europe/Berlin")
+        raise UsageError(
+            f"--timezone {zone}: no such time zone{did_you_mean(zone, known_zones())}", "give an IANA name, e.g. Europe/Berlin"
+        )
     if kind == "iso8601" or kind in EPOCHS:
         return TimeFormat(kind, zone)
     if "%" not in kind:
-        raise UsageError(f"--timestamps {kind}: no such format{did_you_mean(kind, ['iso8601', *EPOCHS])}", "iso8601, epoch_s, epoch_ms, epoch_us or a pattern such as '%d/%m/%Y %H:%M'")
+        raise UsageError(
+            f"--timestamps {kind}: no such format{did_you_mean(kind, ['iso8601', *EPOCHS])}",
+            "iso8601, epoch_s, epoch_ms, epoch_us or a pattern such as '%d/%m/%Y %H:%M'",
+        )
     if "%Z" in kind:
         raise UsageError(f"--timestamps {kind}: names of zones (%Z) are ambiguous", "use offsets (%z), or --timezone for all rows")
     try:

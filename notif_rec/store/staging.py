@@ -1,0 +1,98 @@
+"""A whole file as typed rows: read in blocks, rejects streamed away, every record accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from notif_rec.errors import DataError
+from notif_rec.store.columns import columns_of
+from notif_rec.store.header import ReadOptions
+from notif_rec.store.preflight import Source, refuse_change
+from notif_rec.store.read_csv import open_csv
+from notif_rec.store.read_parquet import open_parquet
+from notif_rec.store.rejects import RejectsFile
+from notif_rec.store.typed import Vocabulary, read_block
+
+Advance = Callable[[int], None]  # told of bytes read, or rows where the bytes of a row are not known
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """The sound rows of a file (ids as text) and what became of the others. present: our columns and extras that the file speaks of."""
+
+    source: Source
+    rows: pa.Table
+    present: frozenset[str]
+    records: int
+    rejected: int
+    blank: int
+    warnings: tuple[str, ...]
+
+
+def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabulary, rejects: RejectsFile, advance: Advance) -> StagedFile:
+    """Reads `source` as a file of `table`; DataError where the file as a whole cannot be taken in."""
+    columns = columns_of(table, words.channels)
+    file = open_parquet(source, columns, options) if source.kind == "parquet" else open_csv(source, columns, options)
+    parts: list[pa.Table] = []
+    odd: Counter[str] = Counter()
+    records = rejected = blank = 0
+    for block in file.blocks:
+        typed = read_block(table, source.path, block, options.constants, words)
+        rejects.add(source.path, pa.concat_tables([block.rejects, typed.rejects]).sort_by("line"))
+        parts.append(typed.rows)
+        records += block.records
+        rejected += block.rejects.num_rows + typed.rejects.num_rows
+        blank += block.blank
+        odd += typed.warnings
+        advance(block.size)
+    refuse_change(source)
+    extras = file.layout.extras if columns.keeps_extras else ()
+    present = frozenset((*file.layout.place, *options.constants, *extras))
+    warnings = (*file.layout.warnings, *(f"{source.path}: {n} rows: {what}" for what, n in sorted(odd.items())))
+    rows = pa.concat_tables(parts) if parts else pa.table({})
+    return StagedFile(source, rows, present, records, rejected, blank, warnings)
+
+
+def reading_key(source: Source, options: ReadOptions) -> str:
+    """64 hex digits of the file's bytes and of how they are read: the same again brings nothing new."""
+    how = [sorted(options.mapping.items()), sorted(options.constants.items()), options.timestamps, options.timezone]
+    plain = how == [[], [], "iso8601", None]
+    return source.digest if plain else hashlib.sha256(f"{source.digest}{json.dumps(how)}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many rejects of a file are too many: `rows`, or a `share` of its records; never fewer than `free`."""
+
+    rows: int | None
+    share: float | None
+    free: int = 0
+
+    def exceeded(self, rejected: int, records: int) -> bool:
+        """Whether `rejected` of `records` are too many."""
+        most = self.rows if self.rows is not None else int((self.share or 0.0) * records)
+        return rejected > max(most, self.free) or (rejected > 0 and self.free > 0 and rejected == records)
+
+    def __str__(self) -> str:
+        return f"{self.rows}" if self.rows is not None else f"{100 * (self.share or 0.0):g}%"
+
+
+DEFAULT_LIMIT = Limit(None, 0.05, free=20)
+
+
+def refuse_rejects(staged: StagedFile, limit: Limit, rejects: RejectsFile) -> None:
+    """DataError, with the reasons, where too many rows of the file were rejected."""
+    if not limit.exceeded(staged.rejected, staged.records - staged.blank):
+        return
+    share = staged.rejected / max(1, staged.records - staged.blank)
+    reasons = "\n".join(f"  {n:,} × {reason} (first: {rejects.examples[reason][0]})" for reason, n in rejects.reasons.most_common(5))
+    raise DataError(
+        f"{staged.source.path}: {staged.rejected:,} of {staged.records:,} records rejected ({share:.1%}; the limit is {limit})\n{reasons}",
+        f"mend them (all are in {rejects.path}), or raise --max-rejects; nothing was taken in",
+    )
