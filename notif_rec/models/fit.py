@@ -18,6 +18,7 @@ from notif_rec.models.similar import Neighbours, fit_similar
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
+NO_SEGMENTS = Segments()
 Step = Callable[[str, int, int], None]
 
 
@@ -33,7 +34,7 @@ class Evidence:
     n_items: int
     recency: npt.NDArray[np.float64] | None = None
     segment: npt.NDArray[np.int32] | None = None
-    segments: Segments = Segments()
+    segments: Segments = NO_SEGMENTS
     text: npt.NDArray[np.float32] | None = None
 
 

@@ -104,7 +104,7 @@ def fit_model(
         if not own and key in shared:  # channels without a sign of their own rank alike
             channels[name] = replace(shared[key], name=name, code=code, transfer=chosen.transfer)
         else:
-            evidence = Evidence(read.taste, len(read.item_codes), read.recency(as_of, chosen.recent_half_life), segment, len(segments))
+            evidence = Evidence(read.taste, len(read.item_codes), read.recency(as_of, chosen.recent_half_life), segment, segments)
             channels[name] = fit_channel(name, code, evidence, chosen, seed=config.seed % 2**32, threads=jobs, progress=progress)
         if not own:
             shared[key] = channels[name]
