@@ -100,14 +100,13 @@ def fit_model(
     for code, (name, chosen) in enumerate(settings.items()):
         read = tastes[chosen.half_life]
         own = int((read.taste.channel == code).sum())
-        key = chosen.model_copy(update={"transfer": float(chosen.transfer > 0)})
-        if not own and key in shared:  # channels without a sign of their own rank alike
-            channels[name] = replace(shared[key], name=name, code=code, transfer=chosen.transfer)
+        if not own and chosen in shared:  # channels without a sign of their own rank alike
+            channels[name] = replace(shared[chosen], name=name, code=code)
         else:
             evidence = Evidence(read.taste, len(read.item_codes), read.recency(as_of, chosen.recent_half_life), segment, segments)
             channels[name] = fit_channel(name, code, evidence, chosen, seed=config.seed % 2**32, threads=jobs, progress=progress)
         if not own:
-            shared[key] = channels[name]
+            shared[chosen] = channels[name]
         notes += _notes(name, own, channels[name])
     return Model(
         model_id=model_id,
