@@ -43,7 +43,8 @@ class ZoneTable:
     """Offsets of zones within [start_us, end_us); zone z owns rows zone_start[z] to zone_start[z + 1].
 
     transition_us: (n,) int64, ascending within a zone, its first row at start_us; offset_us: (n,) what to add to UTC from then on.
-    peak_us: the latest reading that the wall clock had reached before that row; trough_us: the earliest one that comes after it.
+    peak_us: the latest reading that the wall clock showed before that row; trough_us: the earliest one after it. A reading below the
+    peak has been shown before, one at or above the trough will be shown again: both happen only where the clock is set back.
     """
 
     names: tuple[str, ...]
@@ -67,16 +68,6 @@ class ZoneTable:
     def wall_us(self, zone: npt.NDArray[Any], utc_us: IntArray) -> IntArray:
         """The wall clock, as microseconds since 1970-01-01 00:00 of that clock."""
         return np.asarray(utc_us + self.offset_us[self.rows(zone, utc_us)], dtype=np.int64)
-
-    def latest_us(self, zone: npt.NDArray[Any], utc_us: IntArray) -> IntArray:
-        """The latest reading that the wall clock has shown so far: ahead of it only where it was set back."""
-        rows = self.rows(zone, utc_us)
-        return np.asarray(np.maximum(utc_us + self.offset_us[rows], self.peak_us[rows]), dtype=np.int64)
-
-    def earliest_us(self, zone: npt.NDArray[Any], utc_us: IntArray) -> IntArray:
-        """The earliest reading that the wall clock will show from now on: behind it only where it is about to be set back."""
-        rows = self.rows(zone, utc_us)
-        return np.asarray(np.minimum(utc_us + self.offset_us[rows], self.trough_us[rows]), dtype=np.int64)
 
 
 @lru_cache(maxsize=64)

@@ -51,13 +51,16 @@ def test_readings_so_far_and_to_come_are_those_of_a_slow_walk(zone: str) -> None
     for at in table.transition_us[1:].tolist()[:30]:
         minutes = np.arange(at - DAY_US - DAY_US // 8, at + DAY_US + DAY_US // 8, 60_000_000)
         shown = np.array([t + offset_us(zone, t) for t in minutes.tolist()])
-        zeros = np.zeros(len(minutes), dtype=np.int64)
+        rows = table.rows(np.array(0), minutes)
+        wall = minutes + table.offset_us[rows]
         lowest = np.minimum.accumulate(shown[::-1])[::-1]
         middle = slice(180, -180)
-        assert np.array_equal(table.earliest_us(zeros, minutes)[middle], lowest[middle])
+        assert np.array_equal(np.minimum(wall, table.trough_us[rows])[middle], lowest[middle])
         # between two minutes the clock ran on for 59.999999 s before it was set back
         before_set_back = np.where(np.diff(shown, prepend=shown[0] - 60_000_000) < 0, np.roll(shown, 1) + 59_999_999, shown)
-        assert np.array_equal(table.latest_us(zeros, minutes)[middle], np.maximum.accumulate(np.maximum(shown, before_set_back))[middle])
+        assert np.array_equal(
+            np.maximum(wall, table.peak_us[rows])[middle], np.maximum.accumulate(np.maximum(shown, before_set_back))[middle]
+        )
 
 
 def test_a_time_outside_the_span_is_a_bug_not_a_guess() -> None:

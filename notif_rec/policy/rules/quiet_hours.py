@@ -39,12 +39,14 @@ class QuietHours(Filter):
         return allowed[:, None, :]
 
     def _quiet(self, moments: Moments) -> BoolArray:
-        """(n_zones, n_moments): a quiet stretch has begun (the clock has shown `from`) and is not over (`to` is yet to be shown)."""
+        """(n_zones, n_moments): the clock has shown the last `from`, and has yet to show its `to`, for the last time."""
         utc = moments.utc_us
         if not utc.size or not moments.zone_names:
             return np.zeros((len(moments.zone_names), utc.size), dtype=np.bool_)
         table = zone_table(tuple(moments.zone_names), int(utc[0]) - MARGIN_US, int(utc[-1]) + MARGIN_US)
         zones = np.arange(len(moments.zone_names))[:, None]
-        midnight = (table.latest_us(zones, utc[None, :]) - self.start * MINUTE_US) // DAY_US * DAY_US
+        rows = table.rows(zones, utc[None, :])
+        wall = utc[None, :] + table.offset_us[rows]
+        midnight = (np.maximum(wall, table.peak_us[rows]) - self.start * MINUTE_US) // DAY_US * DAY_US
         end = midnight + self.end * MINUTE_US + (DAY_US if self.start > self.end else 0)
-        return np.asarray(table.earliest_us(zones, utc[None, :]) < end, dtype=np.bool_)
+        return np.asarray((wall < end) | (table.trough_us[rows] <= end), dtype=np.bool_)
