@@ -11,8 +11,8 @@ from numba import njit
 
 from notif_rec.models.interactions import MOST
 from notif_rec.planning.answers import responses, visits
-from notif_rec.planning.facts import Facts
 from notif_rec.planning.bucket import ORGANIC, Array, Events, event_names
+from notif_rec.planning.facts import Facts
 from notif_rec.policy.local_time import ZoneTable
 from notif_rec.scoring.send_time import HOURS
 from notif_rec.tables import NO_ITEM
@@ -38,13 +38,12 @@ def tastes(events: Events, facts: Facts, as_of_us: int) -> Tastes:
     names = event_names(facts)
     weights = np.array([facts.event_weights.get(name, np.nan) for name in names] + [np.nan])  # the last: events of no name here
     worth = weights[events.event]
-    signs = ~np.isnan(worth) & (events.item != NO_ITEM) & (events.at_us < as_of_us)
-    found = events.where(signs)
-    age = (as_of_us - found.at_us) / facts.half_life_us if facts.half_life_us else np.zeros(len(found.row))
-    contribution = worth[signs] * found.value * np.exp2(-age)
+    signs = np.flatnonzero(~np.isnan(worth) & (events.item != NO_ITEM) & (events.at_us < as_of_us))
+    fade = -1.0 / facts.half_life_us if facts.half_life_us else 0.0
+    contribution = worth[signs] * events.value[signs] * np.exp2((as_of_us - events.at_us[signs]) * fade)
     contribution = np.where(contribution > 0, np.minimum(contribution, MOST), 0.0)  # as in training: less than nothing, or NaN, is nothing
-    channel = np.maximum(found.channel, ORGANIC).astype(np.int64) + 1
-    key = found.row.astype(np.int64) << 39 | found.item.astype(np.int64) << 8 | channel
+    channel = np.maximum(events.channel[signs], ORGANIC).astype(np.int64) + 1
+    key = events.row[signs].astype(np.int64) << 39 | events.item[signs].astype(np.int64) << 8 | channel
     order = np.argsort(key)
     groups, weight = _sum_groups(key[order], contribution[order])
     pair = groups >> 8
@@ -87,7 +86,8 @@ def local_hours(
     recent = (events.at_us < as_of_us) & (events.at_us >= as_of_us - HALF_LIVES * facts.hours_half_life_us)
     active = events.where(recent & (responses(events) | visits(events)))
     hour = zones.wall_us(zone[active.row], active.at_us) // HOUR_US
-    pairs = np.unique(active.row.astype(np.int64) << 32 | hour)
+    pairs = np.sort(active.row.astype(np.int64) << 32 | hour)
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
     row, hour = pairs >> 32, pairs & 0xFFFFFFFF
     now = zones.wall_us(zone, np.full(len(zone), as_of_us - 1)) // HOUR_US
     decay = np.exp2(-(now[row] - hour) * (HOUR_US / facts.hours_half_life_us))
