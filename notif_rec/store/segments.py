@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -114,19 +115,20 @@ def _refuse_doubles(name: str, rows: pa.Table) -> None:
 def _write_parquet(path: Path, name: str, parts: Iterable[pa.Table], hashes: list[Hashes]) -> None:
     """Writes one row group a part, and notes the hashes of event ids on the way."""
     last = -1
-    with path.open("wb") as stream, pq.ParquetWriter(stream, STORED[name], compression="zstd") as writer, _duckdb() as duck:
+    with path.open("wb") as stream, pq.ParquetWriter(stream, STORED[name], compression="zstd") as writer, _duckdb(name) as duck:
         for part in parts:
             bucket = part.column("bucket")[0].as_py() if "bucket" in part.column_names else last + 1
             if bucket <= last:
                 raise BugError(f"{name}: bucket {bucket} comes after bucket {last}")
             last = bucket
             writer.write_table(part, row_group_size=part.num_rows)
-            if name == "events":
+            if duck is not None:
                 hashes.append(hashes_of(duck, part.column("event_id").drop_null()))
 
 
-def _duckdb() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1})
+def _duckdb(name: str) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+    """A connection to hash event ids with; only events need one."""
+    return duckdb.connect(config={"threads": 1}) if name == "events" else nullcontext()
 
 
 def _span(metadata: Any, column: str) -> tuple[int | None, int | None]:

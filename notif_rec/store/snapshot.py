@@ -73,16 +73,7 @@ class Snapshot:
 
     def connect(self, threads: int = 1, memory: str | None = None, tables: Sequence[str] | None = None) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB with the views; `tables` limits it to those stored tables and leaves out derived views."""
-        spill = self.root / "tmp" / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
-        settings: dict[str, str | int] = {
-            "threads": threads,
-            "memory_limit": memory or default_memory(),
-            "temp_directory": str(spill),  # its own, since DuckDB's file names would meet those of another process
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        connection = duckdb.connect(config=settings)
-        connection.execute("SET TimeZone = 'UTC'")
+        connection = open_duckdb(self.root, threads, memory)
         for name in tables or STORED:
             self._create_view(connection, name)
         for view in () if tables else (USERS, ITEMS, SUPPRESSIONS, LEDGER):
@@ -106,6 +97,21 @@ class Snapshot:
         connection.register("nothing", STORED[table].empty_table())
         connection.execute(f"CREATE TABLE {view} AS FROM nothing")
         connection.unregister("nothing")
+
+
+def open_duckdb(root: Path, threads: int = 1, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB without views, in UTC, that spills into the store and loads nothing from elsewhere."""
+    spill = root / "tmp" / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
+    settings: dict[str, str | int] = {
+        "threads": threads,
+        "memory_limit": memory or default_memory(),
+        "temp_directory": str(spill),  # its own, since DuckDB's file names would meet those of another process
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def snapshot_of(root: Path, version: Version, segments: Sequence[Segment]) -> Snapshot:

@@ -33,7 +33,7 @@ from notif_rec.store.lock import locked
 from notif_rec.store.place import full_disk_is_clear, private_folder, refuse_network_disk
 from notif_rec.store.rows import CatalogueRow, FileRow, ModelRow, PauseRow, PlanRow, PublicationRow, Row
 from notif_rec.store.segments import FOLDER, Rows, Written, write_segment
-from notif_rec.store.snapshot import Snapshot, Version, snapshot_of
+from notif_rec.store.snapshot import Snapshot, Version, open_duckdb, snapshot_of
 from notif_rec.store.sweep import sweep
 
 __all__ = ["Segment", "Snapshot", "Store", "Version"]
@@ -169,7 +169,7 @@ class Store:
 
     def known_event_ids(self, ids: pa.Array) -> pa.Array:
         """Which event ids the store has already (bool; null ids: false). Reads rows only of segments where hashes meet."""
-        with self.snapshot().connect(tables=["events"]) as duck:
+        with open_duckdb(self.root) as duck:
             return pa.array(known_ids(self.root, self.segments("events"), ids, duck))
 
     def files(self, table: str | None = None) -> list[FileRow]:

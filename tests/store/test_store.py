@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -206,6 +207,21 @@ def groups_scanned(node: Any) -> list[int]:
     children = [*node.get("operator", []), *node.get("children", [])]
     own = [node["row_groups_scanned"]] if node.get("type") == "TABLE_SCAN" else []
     return own + [count for child in children for count in groups_scanned(child)]
+
+
+def test_a_commit_reads_no_earlier_events(store: Store) -> None:
+    for n in range(20):
+        store.commit("ingest", {"events": table("events", [event("a", 0, n, event_id=f"e{n}")])})
+    earlier = [store.root / segment.path for segment in store.segments("events")]
+    for path in earlier:
+        path.rename(path.with_suffix(".away"))
+    with store.lock():  # the files are away: whoever opens one fails; the sweep of the next lock would take them
+        codes, new = store.user_codes(pa.array(["a", "b"]), create=True)
+        assert store.known_event_ids(pa.array(["f1", "f2"])).to_pylist() == [False, False]
+        assert store.overlapping("events", 0, 9) == []
+        store.commit("ingest", {"user_ids": new, "events": table("events", [event("b", c, 1) for c in codes.to_pylist()])})
+        with pytest.raises(duckdb.IOException):
+            store.known_event_ids(pa.array(["e1"]))
 
 
 def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
