@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.planning.attribution import ANY_CHANNEL, attribute
-from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.planning.bucket import CLICKED, LONG_AGO, OPENED, ORGANIC, OTHER_CHANNEL, Array, BoolArray, Events
+from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.planning.sends import Sends
 from notif_rec.tables import OUTCOMES
 
@@ -61,7 +61,8 @@ def attribute_outcomes(events: Events, sends: Sends, facts: Facts, as_of_us: int
     heard = ((events.event == OPENED) | (events.event == CLICKED) | leaving) & (events.at_us < as_of_us)
     oldest = as_of_us - facts.response_us
     outcomes, leaving = events.where(heard & (events.at_us >= oldest)), leaving[heard & (events.at_us >= oldest)]
-    channel = np.where((outcomes.channel == ORGANIC) & ~leaving, OTHER_CHANNEL, outcomes.channel)  # an open without a channel is a visit
+    visit = (outcomes.channel == ORGANIC) & ~leaving  # an open without a channel answers no send by that alone
+    channel = np.where(visit, OTHER_CHANNEL, outcomes.channel).astype(np.int8)
     found = np.empty(len(outcomes.row), np.int64)
     user_start = np.searchsorted(sends.row, np.arange(n_users + 1))
     item = np.where(leaving, -1, outcomes.item)

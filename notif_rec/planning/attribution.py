@@ -45,7 +45,7 @@ def attribute(
             if key[outcome] != 0 and send_key[send] == key[outcome]:
                 found[outcome] = send
                 break
-            if fallback == NO_SEND and channel[outcome] in (ANY_CHANNEL, send_channel[send]):
+            if fallback == NO_SEND and (channel[outcome] == ANY_CHANNEL or channel[outcome] == send_channel[send]):
                 holds = item[outcome] < 0
                 for at in range(item_start[send], item_start[send + 1]):
                     holds = holds or send_item[at] == item[outcome]

@@ -69,7 +69,7 @@ class Events:
 
 @dataclass(frozen=True)
 class LedgerItems:
-    """Every item of a ledger send that was not released, or was sent all the same. category: place in Facts.categories, -1 = none of them."""
+    """Every item of our ledger sends. category: place in Facts.categories, -1 = none. gone: released, and never sent all the same."""
 
     row: npt.NDArray[np.int32]
     key: npt.NDArray[np.uint64]
@@ -78,6 +78,7 @@ class LedgerItems:
     item: npt.NDArray[np.int32]
     item_class: npt.NDArray[np.int8]
     category: npt.NDArray[np.int8]
+    gone: BoolArray
 
     def where(self, pick: Array) -> LedgerItems:
         """The rows that `pick`, a mask or indices, picks."""
@@ -152,8 +153,9 @@ def _ledger(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Facts) ->
     """The columns of LedgerItems, with user codes in the place of rows."""
     found = connection.execute(
         f"""SELECT "user", hash(send_key)::UBIGINT AS key, {channel_sql(facts)} AS channel, epoch_us(actual_at) AS at_us, item,
-        {code_sql("item_class", CLASSES, "0", "TINYINT")} AS item_class, {code_sql("category", facts.categories, "-1", "TINYINT")} AS category
-        FROM ledger WHERE bucket = ? AND (NOT released OR confirmed)""",
+        {code_sql("item_class", CLASSES, "0", "TINYINT")} AS item_class,
+        {code_sql("category", facts.categories, "-1", "TINYINT")} AS category,
+        released AND NOT confirmed AS gone FROM ledger WHERE bucket = ?""",
         [bucket],
     ).fetchnumpy()
     return [np.asarray(found[name]) for name in ("user", *LEDGER_FIELDS[1:])]

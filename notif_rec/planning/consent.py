@@ -6,8 +6,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.facts import Facts
 from notif_rec.planning.bucket import LONG_AGO, ORGANIC, UNSAID, BoolArray, Events, Users, channel_sql
+from notif_rec.planning.facts import Facts
 from notif_rec.tables import CONSENTS, OUTCOMES
 
 NO, YES = CONSENTS.index("no"), CONSENTS.index("yes")

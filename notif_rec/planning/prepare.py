@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -16,16 +15,14 @@ import pyarrow as pa
 
 from notif_rec.planning.answers import attribute_outcomes, count_answers, ignored_runs
 from notif_rec.planning.audience import in_audience
+from notif_rec.planning.bucket import Array, Users, read_bucket, to_us
 from notif_rec.planning.consent import consent, suppressed
 from notif_rec.planning.facts import Facts
-from notif_rec.planning.bucket import Array, Users, read_bucket, to_us
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
 from notif_rec.planning.taste import HALF_LIVES, Tastes, local_hours, tastes, zone_rows
 from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
+from notif_rec.store.store import Store, Version
 from notif_rec.tables import BUCKETS, PLANNING_INPUT
-
-if TYPE_CHECKING:
-    from notif_rec.store.store import Store, Version
 
 Progress = Callable[[str, int, int], None]
 Columns = dict[str, pa.Array]

@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.facts import Facts
 from notif_rec.planning.bucket import LEDGER_FIELDS, Array, BoolArray, Bucket, LedgerItems, code_sql
+from notif_rec.planning.facts import Facts
 from notif_rec.tables import CLASSES, NO_ITEM
 
 NO_CATEGORY = -1
@@ -93,8 +93,8 @@ def _all_rows(bucket: Bucket, item_log: ItemLog) -> tuple[LedgerItems, BoolArray
     """Ledger items and the items of external sends in one, and which are ours."""
     sent = bucket.events.where(bucket.events.external & (bucket.events.channel >= 0))
     item_class, category = item_log.at(sent.item, sent.seq)
-    external = LedgerItems(sent.row, sent.key, sent.channel, sent.at_us, sent.item, item_class, category)
-    ledger = bucket.ledger.where(bucket.ledger.channel >= 0)
+    external = LedgerItems(sent.row, sent.key, sent.channel, sent.at_us, sent.item, item_class, category, np.zeros(len(sent.row), np.bool_))
+    ledger = bucket.ledger.where((bucket.ledger.channel >= 0) & ~bucket.ledger.gone)
     both = (np.concatenate((getattr(ledger, field), getattr(external, field))) for field in LEDGER_FIELDS)
     return LedgerItems(*both), np.arange(len(ledger.row) + len(sent.row)) < len(ledger.row)
 

@@ -37,6 +37,7 @@ LEDGER = schema(
     item_class=pa.string(), category=pa.string(), released=pa.bool_(), confirmed=pa.bool_(),
 )  # fmt: skip
 VIEWS = {"user_ids": USER_IDS, "events": EVENTS, "users": USERS, "items_log": ITEMS, "suppressions": SUPPRESSIONS, "ledger": LEDGER}
+Found = dict[tuple[Any, ...], dict[str, Any]]
 World = dict[str, list[dict[str, Any]]]
 
 
@@ -117,7 +118,7 @@ class _User:
         }
 
     def _sends(self, ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        found: Found = {}
         for row in ledger:
             if row["channel"] in self.facts.channels and (not row["released"] or row["confirmed"]):
                 self._add(found, row["channel"], row["send_key"], row["actual_at"], True, row["item"], row["item_class"], row["category"])
@@ -130,10 +131,11 @@ class _User:
 
     @staticmethod
     def _add(
-        found: dict[tuple[Any, ...], dict[str, Any]], channel: str, key: str | None, at: datetime, ours: bool, item: int, kind: str, category: str
+        found: Found, channel: str, key: str | None, at: datetime, ours: bool, item: int, kind: str, category: str
     ) -> None:
         name = (channel, key) if key else (channel, at, "no key")
-        send = found.setdefault(name, {"channel": channel, "key": key, "at": at, "ours": False, "items": {}, "kinds": [], "categories": set()})
+        new = {"channel": channel, "key": key, "at": at, "ours": False, "items": {}, "kinds": [], "categories": set()}
+        send = found.setdefault(name, new)
         send["at"] = min(send["at"], at)
         send["ours"] |= ours
         send["kinds"].append(kind)
@@ -219,8 +221,9 @@ class _User:
     def _consent(self, channel: int) -> int:
         name = self.facts.channels[channel]
         words = ("no", "provisional", "yes")
-        dated = [(row["timestamp"], 1, "no") for row in self.events if row["event"] in ("unsubscribed", "complained") and row["channel"] in ("", name)]
-        dated += [(row["timestamp"], 0, "yes") for row in self.events if row["event"] == "subscribed" and row["channel"] in ("", name)]
+        near = [row for row in self.events if row["channel"] in ("", name)]
+        dated: list[Any] = [(row["timestamp"], 1, "no") for row in near if row["event"] in ("unsubscribed", "complained")]
+        dated += [(row["timestamp"], 0, "yes") for row in near if row["event"] == "subscribed"]
         word, date = (self.said.get("consent") or {}).get(name), (self.said.get("consent_at") or {}).get(name)
         if word and date:
             dated.append((date, 0.5, word))
@@ -242,7 +245,7 @@ class _User:
 def _is_answer(row: dict[str, Any], channels: tuple[str, ...]) -> bool:
     if row["event"] in ("opened", "clicked"):
         return row["channel"] in (*channels, "")
-    return row["channel"] == "" and row["event"] not in ("sent", "delivered", "dismissed", "unsubscribed", "subscribed", "complained", "bounced")
+    return row["channel"] == "" and row["event"] in ("view", "save", "ghost")
 
 
 def _class(send: dict[str, Any]) -> int:
