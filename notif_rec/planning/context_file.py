@@ -1,0 +1,67 @@
+"""A plan's context as a folder that any worker can open: arrays to be memory-mapped, the rest as JSON; never a pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from notif_rec.models.artifact import load_model
+from notif_rec.planning.context import Channel, Items, PlanContext, Prices, Settings, Worth
+from notif_rec.policy.load import AnyRule
+from notif_rec.policy.rule import Rule
+from notif_rec.scoring.engagement import Engagement
+
+FILE = "context.json"
+RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(tuple[AnyRule, ...])
+
+
+def save_context(folder: Path, context: PlanContext, model: Path) -> None:
+    """Writes `context`, whose model lies in the folder `model`, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for field in fields(Items):
+        value = getattr(context.items, field.name)
+        if isinstance(value, np.ndarray):
+            np.save(folder / f"item_{field.name}.npy", value, allow_pickle=False)
+    if context.prices.item is not None:
+        np.save(folder / "price_item.npy", context.prices.item, allow_pickle=False)
+    told = {
+        "model": str(model.resolve()),
+        "settings": asdict(context.settings),
+        "channels": [asdict(channel) for channel in context.channels],
+        "rules": [rule.model_dump(mode="json") for rule in context.rules],
+        "categories": context.categories,
+        "audiences": context.audiences,
+        "category_names": context.items.category_names,
+        "engagement": context.engagement.to_json(),
+        "active": context.active,
+        "paused": context.paused,
+        "prices": {"channel": context.prices.channel, "category": context.prices.category},
+    }
+    (folder / FILE).write_text(json.dumps(told), encoding="utf-8")
+
+
+def load_context(folder: Path) -> PlanContext:
+    """The context that `save_context` wrote, its arrays memory-mapped."""
+    told: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    settings = told["settings"] | {"worth": Worth(**told["settings"]["worth"])}
+    arrays = {f.name: np.load(p, mmap_mode="r") for f in fields(Items) if (p := folder / f"item_{f.name}.npy").exists()}
+    price = folder / "price_item.npy"
+    prices = Prices(tuple(told["prices"]["channel"]), np.load(price) if price.exists() else None, tuple(told["prices"]["category"]))
+    return PlanContext(
+        settings=Settings(**settings),
+        channels=tuple(Channel(**channel) for channel in told["channels"]),
+        rules=RULES.validate_json(json.dumps(told["rules"])),
+        categories=tuple(told["categories"]),
+        audiences=tuple(told["audiences"]),
+        items=Items(**arrays, category_names=tuple(told["category_names"])),
+        model=load_model(Path(told["model"]), check=False),
+        engagement=Engagement.from_json(told["engagement"]),
+        active=tuple(told["active"]),
+        paused=tuple(told["paused"]),
+        prices=prices,
+    )
