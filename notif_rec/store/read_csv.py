@@ -139,7 +139,7 @@ def _kept(text: bytes, found: r.Records, good: r.Bools) -> bytes:
 
 
 def _mark_encoding(text: bytes, found: r.Records) -> r.Records:
-    """Records with bytes that are not UTF-8 become faults."""
+    """Sound records with bytes that are not UTF-8 become faults."""
     view = memoryview(text)[: found.end[-1]]
     if np.frombuffer(view, np.uint8).max(initial=0) < 128:
         return found
@@ -150,6 +150,6 @@ def _mark_encoding(text: bytes, found: r.Records) -> r.Records:
             break
         except UnicodeDecodeError as error:
             record = int(np.searchsorted(found.start, at + error.start, "right")) - 1
-            fault[record] = r.ENCODING
+            fault[record] = r.ENCODING if fault[record] == r.FINE else fault[record]
             at = int(found.end[record])
     return replace(found, fault=fault, column=np.where(fault == r.ENCODING, -1, found.column).astype(np.int32))

@@ -104,7 +104,7 @@ def _quoted(text: Bytes, p: int, n_columns: int) -> tuple[int, bool, int, bool, 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _record(text: Bytes, p: int, free: Bools) -> tuple[int, int, int, int, int]:
     """Reads one record from `p`: (place of its end, fault, column of the fault, fields, line breaks inside quotes)."""
-    n, column, breaks, fault, where = text.size, 0, 0, FINE, -1
+    n, column, breaks, fault, where, nul_column = text.size, 0, 0, FINE, -1, -1
     while True:
         bound = column < free.size and not free[column]
         nul = False
@@ -125,16 +125,18 @@ def _record(text: Bytes, p: int, free: Bools) -> tuple[int, int, int, int, int]:
                 elif text[p] == 0:
                     nul = True
                 p += 1
-            if stray and bound and fault == FINE:
+            if stray and bound and fault != STRAY_QUOTE:
                 fault, where = STRAY_QUOTE, column
-        if nul and fault == FINE:
-            fault, where = NUL, column
+        if nul and nul_column < 0:
+            nul_column = column
         if p >= n or text[p] != DELIMITER:
             break
         p += 1
         column += 1
     if column + 1 != free.size:
         fault, where = FIELDS, -1
+    elif fault == FINE and nul_column >= 0:
+        fault, where = NUL, nul_column
     return p, fault, where, column + 1, breaks
 
 
