@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from notif_rec.planning.caps import PER, Caps
+from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.grid import Grid, Words, first_after, first_at, set_range
 from notif_rec.planning.users import Sends
 from notif_rec.policy.local_time import DAY_US, NEVER, ZoneTable, period_of, zone_table
@@ -59,7 +59,7 @@ def blocked_by_history(sends: Sends, caps: Caps, grid: Grid, clock: Clock) -> Wo
     return blocked
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_counted(caps: Any, c: int, channel: int, item_class: int, categories: np.uint64) -> bool:
     """Whether a send takes room under cap c."""
     if channel < 0 or not caps.channels[c, channel] or not caps.counts[c, item_class]:
@@ -67,7 +67,7 @@ def is_counted(caps: Any, c: int, channel: int, item_class: int, categories: np.
     return bool(caps.category[c] == 0 or (categories & caps.category[c]) != 0)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_bound(caps: Any, c: int, channel: int, item_class: int, categories: np.uint64) -> bool:
     """Whether cap c may forbid a send; what is bound is always counted."""
     if not caps.channels[c, channel] or not caps.binds[c, item_class]:
@@ -75,7 +75,7 @@ def is_bound(caps: Any, c: int, channel: int, item_class: int, categories: np.ui
     return bool(caps.category[c] == 0 or (categories & caps.category[c]) != 0)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def block_rolling(times: Any, n: int, maximum: int, window: int, first_us: int, n_moments: int, words: Any) -> None:
     """Sets the moments t where `maximum` of the n sorted times and t lie within less than `window` of each other.
 
@@ -90,7 +90,7 @@ def block_rolling(times: Any, n: int, maximum: int, window: int, first_us: int, 
             set_range(words, first_after(last - window, first_us, n_moments), first_at(times[i] + window, first_us, n_moments))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _block(
     start: Any, us: Any, channel: Any, item_class: Any, categories: Any, periods: Any,
     zone: Any, moments: Any, caps: Any, first_us: int, n_moments: int, blocked: Any,
@@ -115,7 +115,7 @@ def _block(
                 _block_periods(times, n, caps.maximum[c], moments[per, zone[u]], blocked[u, c])
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _block_periods(sent: Any, n: int, maximum: int, periods: Any, words: Any) -> None:
     """Sets the moments whose period already holds `maximum` of the n sent ones."""
     low = 0

@@ -194,7 +194,7 @@ class PlanContext:
         return lanes_of(self.channels, self.items, self.caps, self.grid)
 
 
-RESERVED_BITS = 16
+RESERVED_BITS = 13  # reasons that are no rules (planning/reasons.py)
 MAX_RULES = 64 - RESERVED_BITS
 SHORT_SPACING = 12  # moments (3 h) between anchors where no rule asks for more
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from notif_rec.planning.compiled import inner
 
 STEP_US = 900_000_000
 WORD = 64
@@ -52,7 +53,7 @@ def unpack(words: Words, n: int) -> npt.NDArray[np.bool_]:
     return bits[..., :n].astype(np.bool_)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def set_range(words: Any, low: int, high: int) -> None:
     """Sets bits low … high - 1 of one row of words."""
     for w in range(len(words)):
@@ -62,24 +63,28 @@ def set_range(words: Any, low: int, high: int) -> None:
             words[w] |= ones << np.uint64(a)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def first_at(time_us: int, first_us: int, n: int) -> int:
     """The index of the first moment at or after a time, within 0 … n."""
-    return min(max(-((first_us - time_us) // STEP_US), 0), n)
+    if time_us <= first_us:  # before any arithmetic: a time may be the smallest there is
+        return 0
+    return int(min((time_us - first_us + STEP_US - 1) // STEP_US, n))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def first_after(time_us: int, first_us: int, n: int) -> int:
     """The index of the first moment after a time, within 0 … n."""
-    return min(max((time_us - first_us) // STEP_US + 1, 0), n)
+    if time_us < first_us:
+        return 0
+    return int(min((time_us - first_us) // STEP_US + 1, n))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def has(words: Any, moment: int) -> bool:
     return bool((words[moment >> 6] >> np.uint64(moment & 63)) & np.uint64(1))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def is_empty(words: Any) -> bool:
     for word in words:
         if word:

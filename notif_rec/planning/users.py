@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
 from notif_rec.errors import BugError
 from notif_rec.models.taste import Taste
+from notif_rec.planning.compiled import kernel
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Sends:
+class Sends(NamedTuple):
     """Every known send, past or reserved: user u owns rows start[u] to start[u + 1], ordered by time."""
 
     start: IntArray
@@ -30,8 +29,7 @@ class Sends:
     ours: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class SentItems:
+class SentItems(NamedTuple):
     """Every item of those sends, ordered by (item, time) within a user; items the lookup does not know are left out."""
 
     start: IntArray
@@ -120,7 +118,9 @@ class _Lists:
     def table(self, name: str, width: int, dtype: Any) -> npt.NDArray[Any]:
         start = self.start(name)
         if np.any(np.diff(start) != width):
-            raise BugError(f"planning input: a list '{name}' does not have {width} entries", "prepare the input with the context's channels")
+            raise BugError(
+                f"planning input: a list '{name}' does not have {width} entries", "prepare the input with the context's channels"
+            )
         return self.values(name, dtype).reshape(self.batch.num_rows, width)
 
 
@@ -163,7 +163,7 @@ def _by_item(
     return np.concatenate(([0], np.cumsum(counts, dtype=np.int64))), index[order][known], order[known]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _order_within(start: IntArray, key: IntArray) -> IntArray:
     """A permutation of rows that sorts each user's own by key; equal keys keep their order, which is by time."""
     order = np.arange(len(key))
