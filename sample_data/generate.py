@@ -149,9 +149,9 @@ class Log:
             self.events.append((s, f"u{u + 1:04}", self.items.ids[i], channel, event))
 
     def rows(self) -> list[Row]:
-        """(user_id, item_id, channel, event, timestamp) by time; what falls behind END is left out."""
+        """(user_id, item_id, channel, event, timestamp) by time; what falls outside of the sixty days is left out."""
         stamped = [((self.midnight + timedelta(seconds=s)), *rest) for s, *rest in sorted(self.events)]
-        return [(u, i, c, e, t.isoformat() + "Z") for t, u, i, c, e in stamped if t.date() < END]
+        return [(u, i, c, e, t.isoformat() + "Z") for t, u, i, c, e in stamped if START <= t.date() < END]
 
 
 def pick(rng: np.random.Generator, cdf: Floats, users: Ints) -> Ints:
