@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
+LONGEST = timedelta(days=36_500)  # so that no date minus a duration leaves the calendar
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -32,7 +33,10 @@ def parse_duration(text: object) -> timedelta:
     found = re.fullmatch(r"([0-9]{1,6})([mhdw])", text) if isinstance(text, str) else None
     if not found:
         raise ValueError(f"{show(text)} is not a duration; write 30m, 12h, 7d or 2w")
-    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    value = timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    if value > LONGEST:
+        raise ValueError(f"{show(text)} is longer than 100 years")
+    return value
 
 
 def format_duration(value: timedelta) -> str:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from notif_rec.config import Config, parse_config
 from notif_rec.errors import ConfigError
 from notif_rec.planning.blocking import Clock, blocked_by_history
-from notif_rec.planning.caps import caps_of
+from notif_rec.planning.bundle import Past, Pool
+from notif_rec.planning.caps import caps_of, fatigues_of
 from notif_rec.planning.grid import Grid, unpack
+from notif_rec.planning.select import select
 from notif_rec.planning.users import Sends
 from notif_rec.policy.load import rule
 from notif_rec.policy.rule import Cap, Rule
@@ -225,6 +227,24 @@ def test_13_a_moment_is_free_or_not_and_none_is_moved() -> None:
     """A rule can only say yes or no to a moment: no send is shifted to the edge of a window, where everyone else's would be."""
     moments = free([cap(max=1, per="1d")], [sent(0)], sent(23), moments=8)
     assert moments == [False] * 4 + [True] * 4
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]])
+def test_14_the_most_valuable_win_not_the_first(order: list[int]) -> None:
+    """Five qualify, three may go: the worth of a message decides, not its hour and not its place in the input."""
+    worth, moments = np.array([1.0, 5.0, 2.0, 9.0, 4.0])[order], np.array([us(NOON) + hour * 3_600_000_000 for hour in range(5)])[order]
+    n, nothing = 5, np.zeros(5, dtype=np.int64)
+    pool = Pool(
+        start=np.array([0, n]), channel=nothing, item_class=nothing, us=moments, content=np.arange(n), categories=nothing.astype(np.uint64),
+        item=np.arange(n, dtype=np.int32)[:, None], period=np.zeros((4, n), dtype=np.int64), value=worth, price=np.zeros(n),
+        tie=np.arange(n), order=nothing, usable=np.ones(n, dtype=np.uint8),
+    )  # fmt: skip
+    none = np.zeros(0, dtype=np.int64)
+    nobody, never = none.astype(np.int8), np.zeros((4, 0), dtype=np.int64)
+    past = Past(np.array([0, 0]), none, nobody, nobody, none.astype(np.uint64), never)
+    caps = caps_of([cap(max=3, per="1d")], CHANNELS, CATEGORIES)
+    found = select(pool, past, np.full((1, 3), 9), caps, fatigues_of([], CHANNELS), 10_000)
+    assert sorted(worth[found.chosen].tolist()) == [4.0, 5.0, 9.0]
 
 
 def test_15_zero_forbids_and_a_blank_is_an_error() -> None:
