@@ -1,4 +1,4 @@
-"""One bucket of the store as arrays: its users in the order of their ids, and every event and ledger item of theirs."""
+"""Some buckets of the store as arrays: their users in the order of their ids, and every event and ledger item of theirs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from notif_rec.tables import CLASSES, CONSENTS, OUTCOMES
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
+Span = tuple[int, int]  # the first and the last bucket
 
 ORGANIC, OTHER_CHANNEL = -1, -2  # no channel at all; one that the config does not have
 UNSAID = -1  # a consent that no users row states
@@ -26,12 +27,13 @@ LONG_AGO = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class Users:
-    """One row a user, ordered by user_id text; `row_of[user]` is that row, -1 for users of other buckets.
+    """One row a user, ordered by bucket and user_id text; `row_of[user]` is that row, -1 for users of other buckets.
 
     consent_word, consent_us: (n_users, n_channels) code in CONSENTS and its date, UNSAID and LONG_AGO where the users file is silent.
     attributes: dictionary-encoded texts by name.
     """
 
+    bucket: npt.NDArray[np.uint8]
     user: npt.NDArray[np.int32]
     user_id: pa.Array
     user_hash: Array
@@ -47,7 +49,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Events:
-    """Every event of the bucket's users, in no promised order. event: place in `event_names`, -1 for others.
+    """Every event of the users, in no promised order. event: place in `event_names`, -1 for others.
 
     channel: the config's code, ORGANIC or OTHER_CHANNEL. key: a hash of the send key, 0 = none. external: a `sent` of none of ours.
     """
@@ -89,7 +91,9 @@ EVENT_FIELDS, LEDGER_FIELDS = tuple(Events.__dataclass_fields__), tuple(LedgerIt
 
 
 @dataclass(frozen=True)
-class Bucket:
+class Past:
+    """All that the store knows of some users."""
+
     users: Users
     events: Events
     ledger: LedgerItems
@@ -123,45 +127,46 @@ def channel_sql(facts: Facts) -> str:
     return code_sql("channel", facts.channels, other, "TINYINT")
 
 
-def read_bucket(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Facts, only: npt.NDArray[np.int32] | None = None) -> Bucket:
-    """The users of a bucket (all that have a users row, an event or a ledger row; of `only`, codes, where given) and their past."""
-    events, ledger = _events(connection, bucket, facts), _ledger(connection, bucket, facts)
-    known = connection.sql(USER_IDS_SQL, params=[bucket]).to_arrow_table()
-    users = _users(known, _users_table(connection, bucket, facts), [events[0], ledger[0]], facts, only)
+def read_past(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Facts, only: npt.NDArray[np.int32] | None = None) -> Past:
+    """The users of some buckets (all that have a users row, an event or a ledger row; of `only`, codes, where given) and their past."""
+    events, ledger = _events(connection, buckets, facts), _ledger(connection, buckets, facts)
+    known = connection.sql(USER_IDS_SQL, params=list(buckets)).to_arrow_table()
+    users = _users(known, _users_table(connection, buckets, facts), [events[0], ledger[0]], facts, only)
     of_event, of_item = _rows(events[0], users.row_of), _rows(ledger[0], users.row_of)
     placed = Events(of_event, *events[1:])
     strangers = of_event < 0
-    return Bucket(users, placed.where(~strangers) if strangers.any() else placed, LedgerItems(of_item, *ledger[1:]).where(of_item >= 0))
+    return Past(users, placed.where(~strangers) if strangers.any() else placed, LedgerItems(of_item, *ledger[1:]).where(of_item >= 0))
 
 
-USER_IDS_SQL = 'SELECT "user", user_id, user_hash FROM user_ids WHERE bucket = ? ORDER BY user_id'
+INSIDE = "bucket BETWEEN ? AND ?"
+USER_IDS_SQL = f'SELECT bucket, "user", user_id, user_hash FROM user_ids WHERE {INSIDE} ORDER BY bucket, user_id'
 
 
-def _events(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Facts) -> list[Array]:
+def _events(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Facts) -> list[Array]:
     """The columns of Events, with user codes in the place of rows."""
     event = code_sql("event", event_names(facts), "-1", "SMALLINT")
     found = connection.execute(
         f"""SELECT "user", coalesce(item, -1) AS item, {channel_sql(facts)} AS channel, {event} AS event, epoch_us(timestamp) AS at_us,
         coalesce(value, 1.0)::DOUBLE AS value, CASE WHEN coalesce(send_key, '') = '' THEN 0 ELSE hash(send_key) END::UBIGINT AS key,
-        event = 'sent' AND confirms IS NULL AS external, seq FROM events WHERE bucket = ?""",
-        [bucket],
+        event = 'sent' AND confirms IS NULL AS external, seq FROM events WHERE {INSIDE}""",
+        list(buckets),
     ).fetchnumpy()
     return [np.asarray(found[name]) for name in ("user", *EVENT_FIELDS[1:])]
 
 
-def _ledger(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Facts) -> list[Array]:
+def _ledger(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Facts) -> list[Array]:
     """The columns of LedgerItems, with user codes in the place of rows."""
     found = connection.execute(
         f"""SELECT "user", hash(send_key)::UBIGINT AS key, {channel_sql(facts)} AS channel, epoch_us(actual_at) AS at_us, item,
         {code_sql("item_class", CLASSES, "0", "TINYINT")} AS item_class,
         {code_sql("category", facts.categories, "-1", "TINYINT")} AS category,
-        released AND NOT confirmed AS gone FROM ledger WHERE bucket = ?""",
-        [bucket],
+        released AND NOT confirmed AS gone FROM ledger WHERE {INSIDE}""",
+        list(buckets),
     ).fetchnumpy()
     return [np.asarray(found[name]) for name in ("user", *LEDGER_FIELDS[1:])]
 
 
-def _users_table(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Facts) -> pa.Table:
+def _users_table(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Facts) -> pa.Table:
     words = [
         f"{code_sql(f'consent[{text_sql(name)}]', CONSENTS, str(UNSAID), 'TINYINT')} AS word_{at}, "
         f"coalesce(epoch_us(consent_at[{text_sql(name)}]), {LONG_AGO}) AS date_{at}"
@@ -169,7 +174,7 @@ def _users_table(connection: duckdb.DuckDBPyConnection, bucket: int, facts: Fact
     ]
     asked = [f"attributes[{text_sql(name)}] AS attribute_{at}" for at, name in enumerate(facts.attributes)]
     columns = ", ".join(['"user"', "timezone", *words, *asked])
-    return connection.sql(f"SELECT {columns} FROM users WHERE bucket = ?", params=[bucket]).to_arrow_table()
+    return connection.sql(f"SELECT {columns} FROM users WHERE {INSIDE}", params=list(buckets)).to_arrow_table()
 
 
 def _users(known: pa.Table, said: pa.Table, mentioned: Sequence[Array], facts: Facts, only: npt.NDArray[np.int32] | None) -> Users:
@@ -189,6 +194,7 @@ def _users(known: pa.Table, said: pa.Table, mentioned: Sequence[Array], facts: F
     take = pa.array(said_at[user], mask=said_at[user] == len(said))
     known = known.take(pa.array(kept))
     return Users(
+        bucket=known["bucket"].to_numpy(),
         user=user,
         user_id=_whole(known["user_id"], pa.string()),
         user_hash=known["user_hash"].to_numpy(),

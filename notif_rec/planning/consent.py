@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.bucket import LONG_AGO, ORGANIC, UNSAID, BoolArray, Events, Users, channel_sql
+from notif_rec.planning.bucket import INSIDE, LONG_AGO, ORGANIC, UNSAID, BoolArray, Events, Span, Users, channel_sql
 from notif_rec.planning.facts import Facts
 from notif_rec.tables import CONSENTS, OUTCOMES
 
@@ -45,10 +45,10 @@ def _newest(events: Events, kinds: tuple[int, ...], shape: tuple[int, int]) -> n
     return np.maximum(newest, everywhere[:, None])
 
 
-def suppressed(connection: duckdb.DuckDBPyConnection, bucket: int, users: Users, facts: Facts) -> BoolArray:
+def suppressed(connection: duckdb.DuckDBPyConnection, buckets: Span, users: Users, facts: Facts) -> BoolArray:
     """(n_users, n_channels) True where a suppression stands, on the channel or on all."""
     found = connection.execute(
-        f'SELECT "user", {channel_sql(facts)} AS channel FROM suppressions WHERE bucket = ?', [bucket]
+        f'SELECT "user", {channel_sql(facts)} AS channel FROM suppressions WHERE {INSIDE}', list(buckets)
     ).fetchnumpy()
     user, channel = np.asarray(found["user"]), np.asarray(found["channel"]).astype(np.int64)
     inside = user < len(users.row_of)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from notif_rec.planning.answers import attribute_outcomes, count_answers, ignored_runs
 from notif_rec.planning.audience import in_audience
-from notif_rec.planning.bucket import Array, Users, read_bucket, to_us
+from notif_rec.planning.bucket import Array, Past, Span, Users, read_past, to_us
 from notif_rec.planning.consent import consent, suppressed
 from notif_rec.planning.facts import Facts
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
@@ -26,6 +26,8 @@ from notif_rec.tables import BUCKETS, PLANNING_INPUT
 
 Progress = Callable[[str, int, int], None]
 Columns = dict[str, pa.Array]
+Parts = list[tuple[Path, int]]  # files and their rows
+ROWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,34 +64,53 @@ def prepare(
     progress: Progress = lambda stage, done, total: None,
     jobs: int = 1,
 ) -> Prepared:
-    """Writes `directory/bucket-NN.arrow` for every bucket; `users`: codes to limit it to. Holds `jobs` buckets in memory at most."""
+    """Writes `directory/bucket-NN.arrow` for every bucket that holds a user; `users`: codes to limit it to.
+
+    Holds about `jobs` times ROWS_AT_ONCE rows in memory, or one bucket where that is more.
+    """
     with store.connect(version) as connection:
+        connection.execute("SET parquet_metadata_cache = true")  # segments never change
         shared = read_shared(connection, facts, as_of)
 
-        def write(bucket: int) -> tuple[Path, int]:
+        def write(buckets: Span) -> Parts:
             with connection.cursor() as cursor:
-                batch = prepare_bucket(cursor, bucket, facts, as_of, shared=shared, only=users)
-            path = directory / f"bucket-{bucket:02d}.arrow"
-            if batch.num_rows:
-                write_batch(batch, path)
-            return path, batch.num_rows
+                return _write(prepare_buckets(cursor, buckets, facts, as_of, shared=shared, only=users), directory)
 
-        written = list(_watched(_mapped(write, jobs), progress))
-    return Prepared(tuple(path for path, rows in written if rows), sum(rows for _, rows in written))
+        spans = bucket_spans(connection)
+        written = [part for parts in _watched(_mapped(write, spans, jobs), spans, progress) for part in parts]
+    return Prepared(tuple(path for path, _ in written), sum(rows for _, rows in written))
 
 
-def _mapped(write: Callable[[int], tuple[Path, int]], jobs: int) -> Iterator[tuple[Path, int]]:
+def bucket_spans(connection: duckdb.DuckDBPyConnection) -> list[Span]:
+    """All buckets, as many together as make about ROWS_AT_ONCE rows: each read opens every segment, so that one by one costs small
+    stores dearly."""
+    counted = connection.execute("SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM sends) + (SELECT count(*) FROM user_ids)")
+    rows = int(counted.fetchall()[0][0])
+    width = min(max(BUCKETS * ROWS_AT_ONCE // max(rows, 1), 1), BUCKETS)
+    return [(first, min(first + width, BUCKETS) - 1) for first in range(0, BUCKETS, width)]
+
+
+def _mapped(write: Callable[[Span], Parts], spans: list[Span], jobs: int) -> Iterator[Parts]:
     if jobs <= 1:
-        yield from map(write, range(BUCKETS))
+        yield from map(write, spans)
         return
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(write, range(BUCKETS))
+        yield from pool.map(write, spans)
 
 
-def _watched(parts: Iterator[tuple[Path, int]], progress: Progress) -> Iterator[tuple[Path, int]]:
-    for done, part in enumerate(parts, start=1):
-        progress("prepare", done, BUCKETS)
-        yield part
+def _watched(written: Iterator[Parts], spans: list[Span], progress: Progress) -> Iterator[Parts]:
+    for (_, last), parts in zip(spans, written, strict=True):
+        progress("prepare", last + 1, BUCKETS)
+        yield parts
+
+
+def _write(batches: dict[int, pa.RecordBatch], directory: Path) -> Parts:
+    written = []
+    for bucket, batch in batches.items():
+        path = directory / f"bucket-{bucket:02d}.arrow"
+        write_batch(batch, path)
+        written.append((path, batch.num_rows))
+    return written
 
 
 def write_batch(batch: pa.RecordBatch, path: Path) -> None:
@@ -110,8 +131,29 @@ def prepare_bucket(
     only: npt.NDArray[np.int32] | None = None,
 ) -> pa.RecordBatch:
     """PLANNING_INPUT of the users of a bucket (of those in `only`, codes, where given), ordered by user_id text."""
-    shared, now = shared or read_shared(connection, facts, as_of), to_us(as_of)
-    past = read_bucket(connection, bucket, facts, only)
+    shared = shared or read_shared(connection, facts, as_of)
+    found = prepare_buckets(connection, (bucket, bucket), facts, as_of, shared=shared, only=only)
+    return found.get(bucket, pa.RecordBatch.from_pylist([], PLANNING_INPUT))
+
+
+def prepare_buckets(
+    connection: duckdb.DuckDBPyConnection,
+    buckets: Span,
+    facts: Facts,
+    as_of: datetime,
+    *,
+    shared: Shared,
+    only: npt.NDArray[np.int32] | None = None,
+) -> dict[int, pa.RecordBatch]:
+    """PLANNING_INPUT by bucket, for those that hold a user."""
+    past = read_past(connection, buckets, facts, only)
+    batch = _batch(past, suppressed(connection, buckets, past.users, facts), facts, to_us(as_of), shared)
+    held, starts, sizes = np.unique(past.users.bucket, return_index=True, return_counts=True)
+    return {bucket: batch.slice(*part) for bucket, *part in zip(held.tolist(), starts.tolist(), sizes.tolist(), strict=True)}
+
+
+def _batch(past: Past, barred: Array, facts: Facts, now: int, shared: Shared) -> pa.RecordBatch:
+    """PLANNING_INPUT of all users of `past`, in their order."""
     users, events, n, n_channels = past.users, past.events, len(past.users), len(facts.channels)
     sends = gather_sends(past, shared.item_log)
     counts = count_answers(sends, attribute_outcomes(events, sends, facts, now, n), facts, n)
@@ -120,7 +162,7 @@ def prepare_bucket(
     columns = _user_columns(users, facts) | _send_columns(sends, now - facts.lookback_us, n) | _taste_columns(tastes(events, facts, now), n)
     columns |= {
         "consent": _fixed(consent(users, events, facts)),
-        "suppressed": _fixed(suppressed(connection, bucket, users, facts)),
+        "suppressed": _fixed(barred),
         "ignored": _fixed(ignored),
         "ignored_us": _fixed(ignored_us),
         "n_sends": _fixed(counts.sends),

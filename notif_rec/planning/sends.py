@@ -1,4 +1,4 @@
-"""Every known send of a bucket's users, past or reserved, ours or another system's; however many rows told of it."""
+"""Every known send of some users, past or reserved, ours or another system's; however many rows told of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.bucket import LEDGER_FIELDS, Array, BoolArray, Bucket, LedgerItems, code_sql
+from notif_rec.planning.bucket import LEDGER_FIELDS, Array, BoolArray, LedgerItems, Past, code_sql
 from notif_rec.planning.facts import Facts
 from notif_rec.tables import CLASSES, NO_ITEM
 
@@ -76,10 +76,10 @@ def read_item_log(connection: duckdb.DuckDBPyConnection, facts: Facts) -> ItemLo
     return ItemLog(*(np.asarray(found[name]) for name in ("key", "item_class", "category")))
 
 
-def gather_sends(bucket: Bucket, item_log: ItemLog) -> Sends:
-    """The sends of a bucket. Rows of one user and channel that share a send key are one send, at the earliest of their times;
+def gather_sends(past: Past, item_log: ItemLog) -> Sends:
+    """The sends of some users. Rows of one user and channel that share a send key are one send, at the earliest of their times;
     rows without a key where they share the moment."""
-    rows, ours = _all_rows(bucket, item_log)
+    rows, ours = _all_rows(past, item_log)
     place = rows.row.astype(np.int64) << 8 | rows.channel.astype(np.int64) << 1 | (rows.key == 0)
     name = np.where(rows.key == 0, rows.at_us.astype(np.uint64), rows.key)
     order = np.lexsort((rows.item_class, rows.item, name, place))
@@ -89,12 +89,12 @@ def gather_sends(bucket: Bucket, item_log: ItemLog) -> Sends:
     return _in_time(rows, ours, first)
 
 
-def _all_rows(bucket: Bucket, item_log: ItemLog) -> tuple[LedgerItems, BoolArray]:
+def _all_rows(past: Past, item_log: ItemLog) -> tuple[LedgerItems, BoolArray]:
     """Ledger items and the items of external sends in one, and which are ours."""
-    sent = bucket.events.where(bucket.events.external & (bucket.events.channel >= 0))
+    sent = past.events.where(past.events.external & (past.events.channel >= 0))
     item_class, category = item_log.at(sent.item, sent.seq)
     external = LedgerItems(sent.row, sent.key, sent.channel, sent.at_us, sent.item, item_class, category, np.zeros(len(sent.row), np.bool_))
-    ledger = bucket.ledger.where((bucket.ledger.channel >= 0) & ~bucket.ledger.gone)
+    ledger = past.ledger.where((past.ledger.channel >= 0) & ~past.ledger.gone)
     both = (np.concatenate((getattr(ledger, field), getattr(external, field))) for field in LEDGER_FIELDS)
     return LedgerItems(*both), np.arange(len(ledger.row) + len(sent.row)) < len(ledger.row)
 
