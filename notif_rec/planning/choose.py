@@ -86,7 +86,7 @@ def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -
 def pool_of(offers: Offers, context: PlanContext, prices: Prices) -> Pool:
     """The offers as the search takes them."""
     owner, lanes, verdict = offers.owner(), context.lanes, offers.verdict
-    channel, item, zone = lanes.channel[offers.lane], offers.items(), verdict.clock.zone[owner]
+    channel, item, zone = lanes.channel[offers.lane], offers.items_of(), verdict.clock.zone[owner]
     return Pool(
         start=offers.start,
         channel=channel,

@@ -58,10 +58,11 @@ class Offers:
         """The user (place in the batch) of each offer."""
         return np.repeat(np.arange(self.users.n), np.diff(self.start))
 
-    def items(self) -> npt.NDArray[np.int32]:
-        """(n, widest) model rows of each offer's items, -1 beyond its size."""
-        item = self.ranking.item[self.lane[:, None], self.owner()[:, None], np.maximum(self.ranks, 0)]
-        return np.where(self.ranks >= 0, item, np.int32(-1)).astype(np.int32)
+    def items_of(self, rows: IntArray | slice = slice(None)) -> npt.NDArray[np.int32]:
+        """(n_rows, widest) model rows of the items of some offers, -1 beyond their size."""
+        ranks = self.ranks[rows]
+        item = self.ranking.item[self.lane[rows][:, None], self.owner()[rows][:, None], np.maximum(ranks, 0)]
+        return np.where(ranks >= 0, item, np.int32(-1)).astype(np.int32)
 
 
 class Built(NamedTuple):
