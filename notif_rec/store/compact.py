@@ -7,15 +7,18 @@ next run that merges something, for readers that still hold their names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from notif_rec.store.catalogue import Segment
-from notif_rec.store.segments import TIME_OF
-from notif_rec.store.snapshot import VIEW_OF, Snapshot, snapshot_of
+from notif_rec.store.segments import TIME_OF, bucket_of_group
 from notif_rec.store.store import Store
-from notif_rec.tables import BUCKETS, STORED
+from notif_rec.tables import STORED
 
 MANY = 16  # small segments that may wait where no month is finished
 LONGEST = timedelta(days=62)  # a segment of a longer span belongs to no month
@@ -63,17 +66,17 @@ def _small(group: Sequence[Segment]) -> list[Segment]:
 
 
 def _merge(store: Store, group: Sequence[Segment]) -> None:
-    table = group[0].tbl
-    rows = _rows(snapshot_of(store.root, store.version(), group), table)
-    store.commit("compact", {table: rows}, replaces=[segment.id for segment in group])
+    rows = _rows([store.root / segment.path for segment in group])
+    store.commit("compact", {group[0].tbl: rows}, replaces=[segment.id for segment in group])
 
 
-def _rows(snapshot: Snapshot, table: str) -> Iterator[pa.Table]:
-    """The rows of the group's files, a bucket at a time, oldest file first."""
-    view = VIEW_OF.get(table, table)
-    with snapshot.connect(tables=[table]) as duck:
-        if "bucket" not in STORED[table].names:
-            yield duck.sql(f"FROM {view}").to_arrow_table()
-            return
-        for bucket in range(BUCKETS):
-            yield duck.sql(f"FROM {view} WHERE bucket = {bucket}").to_arrow_table()
+def _rows(paths: Sequence[Path]) -> Iterator[pa.Table]:
+    """The rows of the files, a bucket at a time, of each bucket the oldest file first."""
+    with ExitStack() as opened:
+        files = [opened.enter_context(pq.ParquetFile(path)) for path in paths]
+        groups: dict[int, list[tuple[Any, int]]] = {}
+        for file in files:
+            for number in range(file.num_row_groups):
+                groups.setdefault(bucket_of_group(file.metadata, number), []).append((file, number))
+        for bucket in sorted(groups):
+            yield pa.concat_tables([file.read_row_group(number) for file, number in groups[bucket]])

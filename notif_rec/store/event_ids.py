@@ -16,6 +16,7 @@ from notif_rec.store.files import whole_file
 from notif_rec.store.ids import user_hash_sql
 from notif_rec.store.snapshot import parquet
 
+AT_ONCE = 1_000_000  # texts
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 
@@ -36,14 +37,35 @@ def hashes_of(connection: duckdb.DuckDBPyConnection, texts: pa.ChunkedArray) -> 
     return hashes
 
 
-def write_hashes(path: Path, parts: Sequence[Hashes]) -> int:
-    """How many hashes were written to `path`, sorted; no file where there are none."""
-    hashes = np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.uint64)
-    if len(hashes):
-        with whole_file(path) as draft, draft.open("wb") as stream:
-            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(hashes))
-            stream.write(hashes.data)  # numpy's own writing hides that a disk is full
-    return len(hashes)
+class Hasher:
+    """Gathers the ids of a segment that is being written; texts are turned into hashes now and then, to bound memory."""
+
+    def __init__(self) -> None:
+        self._waiting: list[pa.ChunkedArray] = []
+        self._hashes: list[Hashes] = []
+
+    def add(self, texts: pa.ChunkedArray) -> None:
+        """Takes more ids, none of them null."""
+        self._waiting.append(texts)
+        if sum(len(waiting) for waiting in self._waiting) > AT_ONCE:
+            self._hash()
+
+    def write(self, path: Path) -> int:
+        """How many hashes were written to `path`, sorted; no file where there are none."""
+        self._hash()
+        hashes = np.sort(np.concatenate(self._hashes)) if self._hashes else np.empty(0, dtype=np.uint64)
+        if len(hashes):
+            with whole_file(path) as draft, draft.open("wb") as stream:
+                np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(hashes))
+                stream.write(hashes.data)  # numpy's own writing hides that a disk is full
+        return len(hashes)
+
+    def _hash(self) -> None:
+        texts = pa.chunked_array([chunk for waiting in self._waiting for chunk in waiting.chunks], pa.string())
+        self._waiting = []
+        if len(texts):
+            with duckdb.connect(config={"threads": 1}) as connection:
+                self._hashes.append(hashes_of(connection, texts))
 
 
 def read_hashes(path: Path, count: int) -> Hashes:
