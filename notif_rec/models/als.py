@@ -17,8 +17,8 @@ Progress = Callable[[int, int], None]
 
 INIT = 0.1  # spread of the first item factors, times 1/√factors (Rendle et al., σ*)
 CG_STEPS = 3
-LAST_CG_STEPS = 10  # users are solved once more at the end, so that they fit the final items
-BUCKET_RATIO = 1.1  # rows whose regularisation differs by less share one call of the kernel
+LAST_CG_STEPS = 6  # users are solved once more at the end, so that they fit the final items
+BUCKET_RATIO = 1.25  # rows whose regularisation differs by less share one call of the kernel, which forms YᵀY anew
 
 
 @dataclass(frozen=True)

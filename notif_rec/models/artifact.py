@@ -73,9 +73,9 @@ def load_model(folder: Path, *, check: bool = True) -> Model:
     DataError names the file that is missing, damaged or of another version. check: compare every sha256 (once a process is enough).
     """
     manifest = _read_manifest(folder)
-    for name, stated in manifest["files"].items():
-        _verify(folder / name, stated, check)
     try:
+        for name, stated in manifest["files"].items():
+            _verify(folder / name, stated, check)
         return _assemble(folder, manifest)
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
         raise DataError(f"{folder / MANIFEST}: does not fit its files ({error})", RETRAIN) from None

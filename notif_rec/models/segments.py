@@ -17,6 +17,7 @@ MIN_USERS = 30  # a smaller group speaks with everybody's voice
 MAX_SEGMENTS = 64
 MAX_ATTRIBUTES = 12
 TOP_ITEMS = 2000
+SIGMAS = 3.0  # what segments add must be this far from what chance adds
 PRIORS = (300.0, 1e3, 3e3, 1e4, 3e4, 1e5)  # pairs that everybody's taste may be worth in a group
 
 Ints = npt.NDArray[np.int64]
@@ -94,7 +95,8 @@ def _group(attributes: Attributes, names: tuple[str, ...]) -> tuple[Segments, np
 
 
 def _gain(rows: npt.NDArray[np.int32], n_segments: int, user: Ints, item: Ints, n_items: int) -> tuple[float, float]:
-    """Log-likelihood that the segments add for users of odd rows when fitted on those of even rows, and the prior that adds most."""
+    """Log-likelihood that the segments add for users of odd rows when fitted on those of even rows, less what chance may add, and the prior
+    that adds most."""
     segment = rows[user].astype(np.int64)
     fitted = user % 2 == 0
     base = (np.bincount(item[fitted], minlength=n_items) + 0.5) / (fitted.sum() + 0.5 * n_items)
@@ -103,6 +105,7 @@ def _gain(rows: npt.NDArray[np.int32], n_segments: int, user: Ints, item: Ints, 
     told = ~fitted & (segment >= 0)
     total, inside = counts.sum(axis=1)[segment[told]], counts[segment[told], item[told]]
     even = base[item[told]]
-    gains = [float(np.log((inside + prior * even) / (total + prior) / even).sum()) for prior in PRIORS]
-    best = int(np.argmax(gains))
-    return gains[best], PRIORS[best]
+    gains = [np.bincount(user[told], weights=np.log((inside + prior * even) / (total + prior) / even)) for prior in PRIORS]
+    best = int(np.argmax([gain.sum() for gain in gains]))
+    by_chance = SIGMAS * float(np.sqrt(np.square(gains[best]).sum()))
+    return float(gains[best].sum()) - by_chance, PRIORS[best]

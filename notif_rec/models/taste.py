@@ -36,8 +36,8 @@ def channel_weights(taste: Taste, channel: int, transfer: float, n_items: int) -
 
     A user's row depends on nothing but that user.
     """
-    own = np.where(taste.channel == channel, 1.0, transfer) * taste.weight.astype(np.float64)
-    good = np.isfinite(own) & (own > 0) & (taste.item_index >= 0)
+    own = np.where(taste.channel == channel, 1.0, transfer) * np.where(np.isfinite(taste.weight), taste.weight, 0).astype(np.float64)
+    good = (own > 0) & (taste.item_index >= 0)
     user = np.repeat(np.arange(taste.n_users, dtype=np.int64), np.diff(taste.offsets))[good]
     item = taste.item_index[good].astype(np.int64)
     first = np.ones(len(user), dtype=bool)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import sparse
+
+from notif_rec.models import als
+from notif_rec.models.als import AlsSettings, fit_als, row_regularization
+
+SETTINGS = AlsSettings(factors=8, iterations=15, unobserved_weight=0.1, regularization=0.02, regularization_exponent=1.0, seed=3)
+Wide = npt.NDArray[np.float64]
+
+
+def pairs(n_users: int = 40, n_items: int = 23, seed: int = 0) -> sparse.csr_matrix:
+    rng = np.random.default_rng(seed)
+    taste = rng.standard_normal((n_users, 3)) @ rng.standard_normal((3, n_items)) > 1.2
+    taste[:, 0] |= rng.random(n_users) < 0.5
+    taste[5], taste[:, 7] = False, False
+    return sparse.csr_matrix(taste * rng.uniform(0.5, 3, taste.shape).astype(np.float32))
+
+
+def dense_step(weights: Wide, other: Wide, settings: AlsSettings) -> Wide:
+    """The minimiser of Σ w(ŷ−1)² + α0 Σ ŷ² + reg‖row‖² over each row, by normal equations."""
+    a0, rows = settings.unobserved_weight, []
+    for w in weights:
+        reg = settings.regularization * (w.sum() + a0 * len(w)) ** settings.regularization_exponent
+        left = a0 * other.T @ other + other.T @ (w[:, None] * other) + reg * np.eye(other.shape[1])
+        rows.append(np.linalg.solve(left, ((w + a0 * (w > 0))[:, None] * other).sum(axis=0)))
+    return np.array(rows)
+
+
+def loss(weights: Wide, x: Wide, y: Wide, settings: AlsSettings) -> float:
+    a0, nu, score = settings.unobserved_weight, settings.regularization_exponent, x @ y.T
+    reg = sum(
+        settings.regularization * (((w.sum(1) + a0 * w.shape[1]) ** nu) * (f**2).sum(1)).sum() for w, f in ((weights, x), (weights.T, y))
+    )
+    seen = weights + a0 * (weights > 0)  # implicit's target is 1 with the whole confidence of a seen pair
+    return float((seen * (score - 1) ** 2).sum() + a0 * ((weights == 0) * score**2).sum() + reg)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_users_solve_the_normal_equations_of_the_papers_loss(exponent: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(als, "BUCKET_RATIO", 1.0001)
+    monkeypatch.setattr(als, "LAST_CG_STEPS", 40)
+    data, settings = pairs(), replace(SETTINGS, regularization_exponent=exponent)
+    x, y = fit_als(data, settings)
+    expected = dense_step(data.toarray().astype(np.float64), y.astype(np.float64), settings)
+    expected[5] = 0  # nothing seen
+    np.testing.assert_allclose(x, expected, atol=2e-4)
+
+
+def test_the_loss_reaches_that_of_exact_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(als, "BUCKET_RATIO", 1.0001)
+    data = pairs()
+    dense = data.toarray().astype(np.float64)
+    rng = np.random.default_rng(1)
+    y = rng.standard_normal((23, 8)) * 0.1 / 8**0.5
+    y[7] = 0
+    for _ in range(15):
+        x = dense_step(dense, y, SETTINGS)
+        y = dense_step(dense.T, x, SETTINGS)
+    x = dense_step(dense, y, SETTINGS)
+    found = loss(dense, *(f.astype(np.float64) for f in fit_als(data, SETTINGS)), SETTINGS)
+    assert found == pytest.approx(loss(dense, x, y, SETTINGS), rel=0.01)
+
+
+def test_buckets_of_like_regularisation_cost_next_to_nothing() -> None:
+    dense = pairs().toarray().astype(np.float64)
+    x, y = (f.astype(np.float64) for f in fit_als(pairs(), SETTINGS))
+    best = loss(dense, dense_step(dense, y, SETTINGS), y, SETTINGS)
+    assert loss(dense, x, y, SETTINGS) <= best * 1.005
+
+
+def test_one_and_two_threads_give_the_same_bits() -> None:
+    data = pairs(300, 90)
+    for one, two in zip(fit_als(data, SETTINGS, threads=1), fit_als(data, SETTINGS, threads=2), strict=True):
+        assert one.tobytes() == two.tobytes()
+
+
+def test_a_seed_decides_and_another_differs() -> None:
+    first, again, other = (fit_als(pairs(), replace(SETTINGS, seed=seed))[1] for seed in (3, 3, 4))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_rows_and_columns_without_pairs_are_zero() -> None:
+    x, y = fit_als(pairs(), SETTINGS)
+    assert not x[5].any() and not y[7].any() and x[4].any()
+
+
+def test_no_pairs_at_all_is_no_error() -> None:
+    x, y = fit_als(sparse.csr_matrix((3, 4), dtype=np.float32), SETTINGS)
+    assert x.shape == (3, 8) and y.shape == (4, 8) and not x.any() and not y.any()
+
+
+def test_regularisation_grows_with_evidence() -> None:
+    assert row_regularization(np.array([0.0, 10.0]), 100, 0.1, 0.5, 1.0).tolist() == [5.0, 10.0]
+    assert row_regularization(np.array([0.0, 10.0]), 100, 0.1, 0.5, 0.0).tolist() == [0.5, 0.5]
+
+
+def test_progress_tells_every_epoch() -> None:
+    told: list[tuple[int, int]] = []
+    fit_als(pairs(), replace(SETTINGS, iterations=3), progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
