@@ -378,7 +378,7 @@ def test_any_text_is_a_config_or_a_config_error(text: str) -> None:
         assert error.problem.startswith("c.yml")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(DEFAULT)), st.integers(0, 12), st.sampled_from([*PIECES, "", "x", "\n"]))
 def test_the_manual_with_a_piece_replaced_is_a_config_or_a_config_error(at: int, length: int, piece: str) -> None:
     try:

@@ -69,6 +69,12 @@ class _Dumper(yaml.SafeDumper):
     }
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """A text; the rarer line breaks of Unicode are escaped, which only double quotes do."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if re.search("[\x85\u2028\u2029\ufeff]", text) else None)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_implicit_resolver("!time", _TIME, list("0123456789"))
 
 
