@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from notif_rec.store.ids import bucket_sql
 from notif_rec.store.receipts import find_confirmed
-from notif_rec.store.snapshot import parquet
+from notif_rec.store.snapshot import open_duckdb, parquet
 from notif_rec.store.staging import StagedFile
 from notif_rec.store.store import Store
 from notif_rec.tables import NO_ITEM
@@ -63,7 +63,7 @@ def _keep_new_ids(store: Store, event_ids: Any) -> Bools:
     given = np.flatnonzero(event_ids.is_valid().to_numpy())
     ids = event_ids.drop_null().combine_chunks()
     keep[given[store.known_event_ids(ids).to_numpy(zero_copy_only=False)]] = False
-    with store.snapshot().connect(tables=["events"]) as duck:
+    with open_duckdb(store.root) as duck:
         duck.register("ids", pa.table({"id": ids, "place": given}))
         first = duck.execute("SELECT min(place) AS place FROM ids GROUP BY id").fetchnumpy()["place"]
     again: Bools = np.ones(len(event_ids), np.bool_)
@@ -80,7 +80,7 @@ def _coded(store: Store, rows: pa.Table) -> tuple[pa.Table, dict[str, pa.Table]]
     item_codes, new_items = store.item_codes(pc.if_else(pc.equal(items, ""), pa.scalar(None, pa.string()), items), create=True)
     item_codes = pc.replace_with_mask(item_codes, pc.equal(items, ""), pa.scalar(NO_ITEM, pa.int32()))
     columns = {
-        "bucket": _buckets(users).take(pa.array(user_at)),
+        "bucket": _buckets(store, users).take(pa.array(user_at)),
         "user": user_codes.take(pa.array(user_at)),
         "item": item_codes.take(pa.array(item_at)),
         **{name: rows.column(name) for name in ("channel", "event", "timestamp", "value", "event_id", "send_key")},
@@ -97,8 +97,8 @@ def _used(column: Any) -> tuple[Int64s, Any]:
     return (np.cumsum(used) - 1)[at], texts.filter(pa.array(used))
 
 
-def _buckets(user_ids: Any) -> Any:
-    with duckdb.connect() as duck:
+def _buckets(store: Store, user_ids: Any) -> Any:
+    with open_duckdb(store.root) as duck:
         duck.register("ids", pa.table({"text": user_ids}))
         return duck.sql(f"SELECT {bucket_sql('text')} AS bucket FROM ids").to_arrow_table().column("bucket").combine_chunks()
 

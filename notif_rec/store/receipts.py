@@ -27,7 +27,7 @@ _STANDING = """
     LEFT JOIN (SELECT send_key, max(seq) AS seq FROM releases GROUP BY send_key) w USING (send_key)
     WHERE s.kind = 'send' AND s.seq > coalesce(w.seq, -1) AND {condition}
 """
-_BY_KEY = 'SELECT DISTINCT r.place FROM receipts r JOIN standing s ON s.send_key = r.send_key AND s."user" = r."user"'
+_BY_KEY = 'SELECT DISTINCT r.place, r.send_key FROM receipts r JOIN standing s ON s.send_key = r.send_key AND s."user" = r."user"'
 _PAIRS = f"""
     WITH open_sends AS (SELECT * FROM standing ANTI JOIN confirmed USING (send_key)),
     messages AS (
@@ -58,11 +58,10 @@ def find_confirmed(store: Store, receipts: pa.Table, threads: int = 1) -> pa.Tab
     with store.snapshot().connect(threads, tables=["sends", "releases", "events"]) as duck:
         duck.register("receipts", receipts)
         _find_standing(duck, store, low, high)
-        keyed = duck.execute(_BY_KEY).fetchnumpy()["place"]
-        _find_earlier(duck, store, low, high, pa.table({"place": keyed}))
+        keyed = duck.sql(_BY_KEY).to_arrow_table()
+        _find_earlier(duck, store, low, high, keyed)
         near = _nearest(duck)
-    by_key = receipts.take(pa.array(np.sort(keyed))).select(["place", "send_key"]) if receipts.num_rows else nothing
-    return pa.concat_tables([by_key.cast(nothing.schema), near.cast(nothing.schema)])
+    return pa.concat_tables([keyed.cast(nothing.schema), near.cast(nothing.schema)]).sort_by("place")
 
 
 def _find_standing(duck: duckdb.DuckDBPyConnection, store: Store, low: int, high: int) -> None:
@@ -80,7 +79,7 @@ def _find_standing(duck: duckdb.DuckDBPyConnection, store: Store, low: int, high
 def _find_earlier(duck: duckdb.DuckDBPyConnection, store: Store, low: int, high: int, keyed: pa.Table) -> None:
     """Makes `confirmed`: keys of standing sends that were confirmed before, or are by key now."""
     duck.register("keyed", keyed)
-    duck.execute("CREATE TABLE confirmed AS SELECT DISTINCT send_key FROM receipts SEMI JOIN keyed USING (place)")
+    duck.execute("CREATE TABLE confirmed AS SELECT DISTINCT send_key FROM keyed")
     files = store.overlapping("events", low, high)
     if files:
         duck.execute(

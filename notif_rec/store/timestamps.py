@@ -138,8 +138,8 @@ def _in_zone(times: Times, zone: str | None) -> Times:
 
 
 def _run(sql: str, text: Any, parameters: dict[str, object]) -> Times:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+    with duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         connection.register("texts", pa.table({"text": text}))
         found = connection.execute(sql, parameters).fetchnumpy()
     return Times(np.asarray(found["us"], np.int64), np.asarray(found["problem"], np.int8))

@@ -307,7 +307,8 @@ def test_a_table_that_went_elsewhere_can_come_back(world: World) -> None:
 def test_items(world: World) -> None:
     text = (
         "item_id,title,text,category,tags,channels,created_at,expires_at,class,audience,value,image\n"
-        'i1,"A, ""b""","two\nlines",food,x| y ||,push|email,2026-01-01T00:00:00Z,2027-01-01T00:00:00Z,transactional,country=DE|AT;tier=gold,2,u.png\n'
+        'i1,"A, ""b""","two\nlines",food,x| y ||,push|email,2026-01-01T00:00:00Z,2027-01-01T00:00:00Z,'
+        "transactional,country=DE|AT;tier=gold,2,u.png\n"
         "i2,,,,,,,,,,,\n"
         "i3,,,,,pusj,,,,,,\ni4,,,,,,2026-01-02T00:00:00Z,2026-01-01T00:00:00Z,,,,\ni5,,,,,,,,promo,,,\ni6,,,,,,,,,country,,\ni7,,,,,,,,,a=1;a=2,,\n"
     )
