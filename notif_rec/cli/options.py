@@ -57,8 +57,11 @@ def open_workspace(settings: Settings, *, create: bool = False) -> Workspace:
     from notif_rec.config import load_config
     from notif_rec.store.store import Store
 
-    config = load_config(settings.config)
-    path = settings.store_path
+    config, path = load_config(settings.config), settings.store_path
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{path.absolute()}: the path is not text in UTF-8", "name another folder with --store DIR") from None
     if not create and not path.exists():
         raise ConfigError(f"{path}: no store here yet", "`notif-rec ingest` makes it, or name one with --store DIR")
     return Workspace(config, Store.create(path) if create else Store.open(path))

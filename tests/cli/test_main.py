@@ -227,3 +227,9 @@ def test_group_help_imports_no_command() -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.rstrip().endswith("[]")
+
+
+def test_a_store_path_that_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yml").write_text("version: 1\n")
+    assert frame.main(["status", "-c", str(tmp_path / "c.yml"), "--store", os.fsdecode(b"st\xffre")]) == 78
+    assert "is not text in UTF-8\n  fix: name another folder" in capsys.readouterr().err
