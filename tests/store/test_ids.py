@@ -4,7 +4,7 @@ import hashlib
 import struct
 
 import duckdb
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notif_rec.store.ids import bucket_of, bucket_sql, user_hash, user_hash_sql
@@ -12,6 +12,7 @@ from notif_rec.store.ids import bucket_of, bucket_sql, user_hash, user_hash_sql
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=20))
 def test_python_and_sql_agree(texts: list[str]) -> None:
     with duckdb.connect() as connection:

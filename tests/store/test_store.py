@@ -259,7 +259,7 @@ def test_a_snapshot_travels_to_workers(store: Store) -> None:
 EVENTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 5000), st.sampled_from(["view", "sent"])), max_size=30)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, st.lists(st.integers(0, 30), max_size=3))
 def test_commits_in_any_split_give_the_same_views(
     tmp_path_factory: pytest.TempPathFactory, facts: list[tuple[str, int, str]], cuts: list[int]
