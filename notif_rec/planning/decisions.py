@@ -60,7 +60,9 @@ def _send_key(text: str) -> str:
     return f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}"
 
 
-def decisions_of(offers: Offers, choice: Choice, drops: tuple[IntArray, IntArray, IntArray, IntArray], context: PlanContext) -> pa.RecordBatch:
+def decisions_of(
+    offers: Offers, choice: Choice, drops: tuple[IntArray, IntArray, IntArray, IntArray], context: PlanContext
+) -> pa.RecordBatch:
     """The rows of DECISIONS in the order of the users. drops: start, channel, reason and count, ragged by user."""
     users, n = offers.users, offers.users.n
     rows, start = _chosen_items(offers, choice, context)
@@ -69,8 +71,18 @@ def decisions_of(offers: Offers, choice: Choice, drops: tuple[IntArray, IntArray
     both = pa.concat_arrays([_items_sent(offers, choice, rows, start, context), _nothing(offers, choice, context)]).take(pa.array(order))
     ends = np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=n)))).astype(np.int32)
     offsets = pa.array(drops[0].astype(np.int32))
-    counted = [pa.ListArray.from_arrays(offsets, pa.array(a.astype(t))) for a, t in zip(drops[1:], (np.int8, np.int8, np.int32), strict=True)]
-    flat = [users.user_hash % np.uint64(BUCKETS), users.user, choice.value, choice.bound, choice.nodes, offers.verdict.held, choice.explored]
+    counted = [
+        pa.ListArray.from_arrays(offsets, pa.array(a.astype(t))) for a, t in zip(drops[1:], (np.int8, np.int8, np.int32), strict=True)
+    ]
+    flat = [
+        users.user_hash % np.uint64(BUCKETS),
+        users.user,
+        choice.value,
+        choice.bound,
+        choice.nodes,
+        offers.verdict.held,
+        choice.explored,
+    ]
     columns = [pa.array(a).cast(f.type) for a, f in zip(flat, DECISIONS, strict=False)]
     return pa.RecordBatch.from_arrays([*columns, *counted, pa.ListArray.from_arrays(pa.array(ends), both)], schema=DECISIONS)
 
