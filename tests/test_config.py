@@ -290,6 +290,8 @@ def test_hash_changes_with_values_and_not_with_comments_or_spelling() -> None:
     assert parse_config(f"# a remark\n{DEFAULT}".replace("horizon: 24h", "horizon: 1d"), "other.yml").hash == base.hash
     assert parse_config(DEFAULT.replace("horizon: 24h", "horizon: 25h"), "c.yml").hash != base.hash
     assert parse_config(DEFAULT.replace("max: 6", "max: 5"), "c.yml").hash != base.hash
+    assert parse_config(DEFAULT.replace("seed: 1", "seed: 2"), "c.yml").hash != base.hash
+    assert set(base.to_json()) == set(Config.model_fields)
     assert len(base.hash) == 64
 
 
