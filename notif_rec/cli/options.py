@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from notif_rec.store.store import Store
 
 META = "notif_rec.global_options"
-CONFIG_NAME, STORE_NAME = "notif_rec.yml", ".notif_rec"
+CONFIG_NAME, STORE_NAME, LISTS_NAME = "notif_rec.yml", ".notif_rec", "send_lists"
 C = TypeVar("C", bound=click.Command)
 
 
@@ -42,6 +42,11 @@ class Settings:
     def store_path(self) -> Path:
         """The store's folder: `--store`, else `.notif_rec` beside the config."""
         return self.store if self.store is not None else self.config.parent / STORE_NAME
+
+    @property
+    def lists_path(self) -> Path:
+        """Where send lists go unless `-o` names a folder: `send_lists` beside the config."""
+        return self.config.parent / LISTS_NAME
 
 
 @dataclass(frozen=True)
@@ -172,3 +177,15 @@ def as_of_option(*, default_now: bool = True) -> Callable[[Any], Any]:
         metavar="TIME",
         help=f"The moment to believe in: a date or a time with Z  [default: {shown}]",
     )
+
+
+def out_option(default: str = f"{LISTS_NAME} beside the config") -> Callable[[Any], Any]:
+    """The option `-o/--out DIR`, passed as `out`; None where it is not given."""
+    help_text = f"Folder of the lists, DIR/<plan_id>/<channel>.csv  [default: {default}]"
+    return click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help=help_text)
+
+
+def was_given(name: str) -> bool:
+    """Whether the command line named this option of the current command."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
+from notif_rec.planning.quotas import ANY, Quota
 from notif_rec.policy.rule import Cap, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.store.rows import ModelRow
@@ -35,6 +37,10 @@ ITEMS = """
 SELECT item, channels, epoch_us(created_at) AS created_us, epoch_us(expires_at) AS expires_us, item_class, audience, category, value
 FROM items ORDER BY item
 """
+USED = """
+SELECT {what} AS name, count(DISTINCT send_key) FROM ledger
+WHERE send_at >= $as_of AND send_at < $end AND (NOT released OR confirmed) GROUP BY ALL ORDER BY ALL
+"""
 ACTIVE_CHANNELS = """
 SELECT DISTINCT channel FROM events WHERE event IN ('opened', 'clicked') AND timestamp >= $since AND timestamp < $as_of
 """
@@ -49,14 +55,20 @@ class Planner:
     model: ModelRow
 
 
+def usable_models(store: Store, as_of: datetime) -> list[ModelRow]:
+    """Models that know nothing from after `as_of` and are still on disk, the newest last."""
+    rows = [row for row in store.models() if row.as_of <= as_of and (store.root / row.path).is_dir()]
+    return sorted(rows, key=lambda row: (row.as_of, row.seq or 0))
+
+
 def newest_model(store: Store, as_of: datetime) -> ModelRow:
     """The newest model that knows nothing from after `as_of`; DataError where there is none."""
-    models = store.models()
-    usable = [row for row in models if row.as_of <= as_of]
+    usable = usable_models(store, as_of)
     if not usable:
+        models = store.models()
         why = f"the only models are of later moments (first {models[0].as_of:%Y-%m-%dT%H:%M:%SZ})" if models else "no model was trained yet"
         raise DataError(f"no model for {as_of:%Y-%m-%dT%H:%M:%SZ}: {why}", "run `notif-rec train --as-of` that moment or earlier")
-    return max(usable, key=lambda row: (row.as_of, row.seq or 0))
+    return usable[-1]
 
 
 def build_planner(
@@ -130,6 +142,27 @@ def _facts(config: Config, model: Model, engagement: Engagement, categories: tup
         click_rate=tuple(float(r) for r in engagement.click_rate),
         segments=SegmentMap(model.segments.attributes, {values: row for row, values in enumerate(model.segments.values)}),
     )
+
+
+def room_of_quotas(connection: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> list[Quota]:
+    """The config's quotas less what the ledger already sends in [as_of, as_of + horizon)."""
+    span = {"as_of": as_of, "end": as_of + config.horizon}
+    used: Counter[tuple[str, str | int]] = Counter()
+    for by, what in (("channel", "channel"), ("category", "coalesce(category, '')"), ("item", "item")):
+        for name, n in connection.execute(USED.format(what=what), span).fetchall():
+            used[by, name] = n
+    ids = dict(connection.execute("SELECT item_id, item FROM item_ids").fetchall()) if any(q.item for q in config.quotas) else {}
+    by_item = {int(name): n for (by, name), n in used.items() if by == "item"}
+    return [_room(quota, used, by_item, ids) for quota in config.quotas]
+
+
+def _room(quota: Any, used: Counter[tuple[str, str | int]], by_item: dict[int, int], ids: dict[str, int]) -> Quota:
+    if quota.item == ANY:
+        return Quota(quota.max_sends, item=ANY, used=by_item)
+    taken = used["channel", quota.channel] if quota.channel else used["category", quota.category] if quota.category else 0
+    if quota.item:
+        taken = by_item.get(ids.get(quota.item, -1), 0)
+    return Quota(quota.max_sends - taken, quota.channel, quota.item, quota.category)
 
 
 def lookback_us(config: Config) -> int:

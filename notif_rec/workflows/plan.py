@@ -1,0 +1,199 @@
+"""Decides what to send, without reserving anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from notif_rec import __version__
+from notif_rec.config import Config
+from notif_rec.engines.engine import Engine, Progress, Task
+from notif_rec.errors import UsageError, did_you_mean
+from notif_rec.planning.context_file import load_context, save_context
+from notif_rec.planning.plan_batch import DECISIONS, plan_batch
+from notif_rec.planning.prepare import prepare
+from notif_rec.planning.quotas import Settled, settle
+from notif_rec.store.files import whole_folder
+from notif_rec.store.publish import write_lists
+from notif_rec.store.rows import PlanRow
+from notif_rec.store.store import Store, Version
+from notif_rec.tables import PLANNING_INPUT
+from notif_rec.workflows.context import Planner, build_planner, newest_model, room_of_quotas
+from notif_rec.workflows.plans import sends_path
+from notif_rec.workflows.publish import list_manifest
+
+PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
+FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a plan is limited to. users: None = everybody, empty = nobody. channels: empty = all."""
+
+    users: tuple[str, ...] | None = None
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """A plan's manifest; `made` is False where the same plan stood in the store already."""
+
+    manifest: Mapping[str, Any]
+    made: bool
+    preview: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command's --json."""
+        hidden = ("config",)
+        return {k: v for k, v in self.manifest.items() if k not in hidden} | {"preview": str(self.preview) if self.preview else None}
+
+
+def plan(
+    store: Store,
+    config: Config,
+    as_of: datetime,
+    engine: Engine,
+    progress: Progress,
+    *,
+    as_of_given: bool = True,
+    scope: Scope | None = None,
+    out: Path | None = None,
+) -> PlanResult:
+    """The plan of (store, config, as_of, scope): the same bytes and the same id for the same inputs, whatever the engine.
+
+    as_of_given: whether a person named the moment, so that apply believes in it too. out: also write preview lists there.
+    """
+    scope = scope or Scope()
+    version, model = store.version(), newest_model(store, as_of)
+    plan_id = _plan_id(store, config, model.model_id, version, as_of, scope)
+    known = next((row for row in store.plans() if row.plan_id == plan_id), None)
+    if known is not None and sends_path(store, plan_id).is_file():
+        return PlanResult(known.manifest, made=False, preview=_preview(store, known, out))
+    _check_channels(scope, config)
+    with store.connect(version) as connection:
+        planner = build_planner(store, connection, config, model, as_of, scope.channels)
+    try:
+        settled, sends = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
+        manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, settled)
+        row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
+        with store.lock():
+            with whole_folder(sends_path(store, plan_id).parent) as draft:
+                sends.rename(draft / "sends.parquet")
+                (draft / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            store.commit("plan", {}, rows=[row])
+    finally:
+        shutil.rmtree(_folder(store, plan_id), ignore_errors=True)
+    return PlanResult(manifest, made=True, preview=_preview(store, row, out))
+
+
+def _made(
+    store: Store, version: Version, planner: Planner, config: Config, as_of: datetime, users: npt.NDArray[np.int32] | None,
+    engine: Engine, progress: Progress, plan_id: str,
+) -> tuple[Settled, Path]:  # fmt: skip
+    """What the plan comes to, and its sends as a file in a folder that the caller removes."""
+    folder = _folder(store, plan_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "in").mkdir(mode=0o700, parents=True)
+    prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress)
+    save_context(folder / "context", planner.context, store.root / planner.model.path)
+    parts = engine.map_parts(PLAN, prepared.files, folder / "out", folder / "context", progress)
+    target = folder / "sends.parquet"
+    with store.connect(version) as connection:
+        quotas = room_of_quotas(connection, config, as_of)
+    return settle(parts, planner.context, quotas, plan_id, target), target
+
+
+def _folder(store: Store, plan_id: str) -> Path:
+    return store.root / "tmp" / f"plan-{plan_id}"
+
+
+def _codes(store: Store, scope: Scope) -> npt.NDArray[np.int32] | None:
+    """Codes of the users that the plan is limited to; UsageError where one is unknown."""
+    if scope.users is None:
+        return None
+    codes = store.user_codes(pa.array(scope.users), create=False)[0].to_numpy(zero_copy_only=False)
+    if (codes < 0).any():
+        unknown = [user for user, code in zip(scope.users, codes, strict=True) if code < 0]
+        raise UsageError(f"{len(unknown)} users are not in the store, the first is '{unknown[0]}'", "ingest them, or mend the list")
+    return np.unique(codes).astype(np.int32)
+
+
+def _check_channels(scope: Scope, config: Config) -> None:
+    for channel in scope.channels:
+        if channel not in config.channel_names:
+            raise UsageError(
+                f"unknown channel '{channel}'{did_you_mean(channel, config.channel_names)}", f"one of: {', '.join(config.channel_names)}"
+            )
+
+
+def _manifest(
+    config: Config, planner: Planner, as_of: datetime, as_of_given: bool, scope: Scope, plan_id: str, settled: Settled
+) -> dict[str, Any]:
+    """What is recorded of the plan, and printed."""
+    dropped: Counter[str] = Counter()
+    by_channel: dict[str, dict[str, int]] = {channel: {} for channel in config.channel_names}
+    for (channel, reason), n in settled.dropped.items():
+        dropped[reason] += n
+        by_channel[channel][reason] = n
+    gap = max(0.0, (settled.bound - settled.value) / settled.bound) if settled.bound > 0 else 0.0
+    return {
+        "plan_id": plan_id,
+        "model_id": planner.model.model_id,
+        "as_of": as_of.isoformat(timespec="seconds") + "Z",
+        "as_of_given": as_of_given,
+        "config_hash": config.hash,
+        "scope": {"users": None if scope.users is None else len(scope.users), "channels": list(scope.channels)},
+        "users": settled.users,
+        "sends": dict(settled.sends),
+        "dropped": dict(sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))),
+        "dropped_by_channel": by_channel,
+        "shadows": settled.shadows,
+        "explored": settled.explored,
+        "value": settled.value,
+        "bound": settled.bound,
+        "gap": gap,
+        "prices": {},
+        "warnings": _warnings(config, planner),
+        "config": config.to_json(),
+    }
+
+
+def _warnings(config: Config, planner: Planner) -> list[str]:
+    quiet = [c for c, active in zip(config.channel_names, planner.context.active, strict=True) if not active]
+    bound = {c for rule in config.rules if rule.rule == "back_off" for c in (rule.channels or config.channel_names)}
+    told = [f"back_off does not bind on {c}: no open or click in 30 days" for c in quiet if c in bound]
+    return told + list(planner.context.engagement.warnings)
+
+
+def _preview(store: Store, row: PlanRow, out: Path | None) -> Path | None:
+    """Writes the lists that an apply would publish now, marked as a preview."""
+    if out is None:
+        return None
+    folder = out / row.plan_id
+    with store.connect(Version(row.seq, row.ledger)) as connection:
+        path = str(sends_path(store, row.plan_id)).replace("'", "''")
+        manifest = {**list_manifest(row.manifest), "preview": True}
+        columns = row.manifest["config"]["output"]["item_columns"]
+        write_lists(
+            connection, f"SELECT * FROM read_parquet('{path}')", list(row.manifest["config"]["channels"]), columns, manifest, folder
+        )
+    return folder
+
+
+def _plan_id(store: Store, config: Config, model_id: str, version: Version, as_of: datetime, scope: Scope) -> str:
+    """16 hex digits of everything that the plan depends on."""
+    facts = [segment.id for segment in store.segments(*FACTS)]
+    paused = [row.channel for row in store.pauses()]
+    inputs = [__version__, config.hash, model_id, version.ledger, facts, paused, as_of.isoformat(), scope.users, scope.channels]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
