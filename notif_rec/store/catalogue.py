@@ -136,10 +136,10 @@ def live_segments(connection: sqlite3.Connection, tables: Sequence[str] = ()) ->
     return [s for s in found if not tables or s.tbl in tables]
 
 
-def read_segments(connection: sqlite3.Connection, where: str = "1", values: Sequence[Any] = ()) -> list[Segment]:
+def read_segments(connection: sqlite3.Connection, where: str = "1") -> list[Segment]:
     """Segments that meet a condition, in the order in which they came."""
     names = ", ".join(SEGMENT_COLUMNS)
-    rows = connection.execute(f"SELECT {names} FROM segments WHERE {where} ORDER BY added_seq, tbl, id", values)
+    rows = connection.execute(f"SELECT {names} FROM segments WHERE {where} ORDER BY added_seq, tbl, id")
     return [Segment(*row) for row in rows]
 
 

@@ -196,15 +196,14 @@ class Store:
         with self._catalogue.reading() as connection:
             return read_rows(connection, kind, order)
 
-    def drop_retired(self, before: int | None = None) -> int:
-        """How many files of retired segments were deleted: those retired before commit `before`, or all of them.
+    def drop_retired(self) -> int:
+        """How many files of segments that left the store were deleted.
 
         A reader that still holds an older snapshot would miss them; after an erasure that is wanted at once.
         """
         with self.lock():
             with self._catalogue.writing() as connection:
-                limit = before if before is not None else meta(connection, "seq") + 1
-                gone = read_segments(connection, "retired_seq < ?", [limit])
+                gone = read_segments(connection, "retired_seq IS NOT NULL")
                 for segment in gone:
                     forget_segment(connection, segment.id)
             sweep(self.root, self._catalogue)
