@@ -147,13 +147,13 @@ def prepare_buckets(
 ) -> dict[int, pa.RecordBatch]:
     """PLANNING_INPUT by bucket, for those that hold a user."""
     past = read_past(connection, buckets, facts, only)
-    batch = _batch(past, suppressed(connection, buckets, past.users, facts), facts, to_us(as_of), shared)
+    batch = make_rows(past, suppressed(connection, buckets, past.users, facts), facts, to_us(as_of), shared)
     held, starts, sizes = np.unique(past.users.bucket, return_index=True, return_counts=True)
     return {bucket: batch.slice(*part) for bucket, *part in zip(held.tolist(), starts.tolist(), sizes.tolist(), strict=True)}
 
 
-def _batch(past: Past, barred: Array, facts: Facts, now: int, shared: Shared) -> pa.RecordBatch:
-    """PLANNING_INPUT of all users of `past`, in their order."""
+def make_rows(past: Past, barred: Array, facts: Facts, now: int, shared: Shared) -> pa.RecordBatch:
+    """PLANNING_INPUT of all users of `past`, in their order. barred: (n_users, n_channels) suppressions. now: as-of, µs."""
     users, events, n, n_channels = past.users, past.events, len(past.users), len(facts.channels)
     sends = gather_sends(past, shared.item_log)
     counts = count_answers(sends, attribute_outcomes(events, sends, facts, now, n), facts, n)

@@ -24,6 +24,7 @@ from notif_rec.scoring.send_time import HOURS, HourProfile, fit_hours
 
 OPEN_PRIOR, CLICK_PRIOR, UNSUBSCRIBE_PRIOR = 20.0, 50.0, 500.0  # sends, items and sends that a benchmark is worth
 BUCKET_PRIOR = 10.0  # expected clicks that the shape over ranks is worth in each bucket
+CLICK_STRENGTH = 2.0  # expected clicks of a user that weigh as much as the channel, where users cannot be told apart
 WEAKEST, STRONGEST = 1.0, 1000.0  # bounds of how much a user's own past is shrunk
 FEW_SENDS = 100
 
@@ -110,7 +111,7 @@ def _fit_channel(name: str, sends: _ChannelSends) -> dict[str, Any]:
         "click_rate_by_bucket": bucket_rates(click_rate, sends.item_rank, sends.item_clicked if heard else None),
         "unsubscribe_rate": _shrunk(left, n, prior.unsubscribed, UNSUBSCRIBE_PRIOR),
         "open_strength": open_strength(sends.user, sends.opened, open_rate) if heard else OPEN_PRIOR,
-        "click_strength": click_strength(sends.item_user, sends.item_clicked, expected) if heard else OPEN_PRIOR,
+        "click_strength": click_strength(sends.item_user, sends.item_clicked, expected) if heard else CLICK_STRENGTH,
         "counts": {"sends": n, "opens": opens, "items": items, "clicks": clicks, "unsubscribes": left},
         "warnings": _warnings(name, n, heard),
     }
@@ -162,7 +163,9 @@ def non_increasing(values: FloatArray, weights: FloatArray) -> FloatArray:
             mean = (mean * mass + before * heavier) / (mass + heavier)
             mass, length = mass + heavier, length + longer
         pools.append((mean, mass, length))
-    return np.repeat([mean for mean, _, _ in pools], [length for _, _, length in pools])
+    means, lengths = np.array([pool[0] for pool in pools]), np.array([pool[2] for pool in pools], np.int64)
+    pooled: FloatArray = np.repeat(means, lengths)
+    return pooled
 
 
 def open_strength(user: npt.NDArray[np.int32], opened: npt.NDArray[np.bool_], rate: float) -> float:
@@ -191,7 +194,7 @@ def click_strength(user: npt.NDArray[np.int32], clicked: npt.NDArray[np.float32]
     clicks = np.bincount(of, clicked.astype(np.float64))
     room = (wanted**2).sum()
     if room < 0.1:
-        return OPEN_PRIOR
+        return CLICK_STRENGTH
     extra = ((clicks - wanted) ** 2 - wanted).sum() / room
     return float(np.clip(1 / max(extra, 1e-9), WEAKEST, STRONGEST))
 
@@ -199,5 +202,5 @@ def click_strength(user: npt.NDArray[np.int32], clicked: npt.NDArray[np.float32]
 def _fit_hours(sends: SendOutcomes, n_channels: int) -> HourProfile:
     cell = sends.channel.astype(np.int64) * HOURS + sends.hour
     n_sends = np.bincount(cell, minlength=n_channels * HOURS).astype(np.float64)
-    answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * HOURS)
+    answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * HOURS).astype(np.float64)
     return fit_hours(n_sends.reshape(n_channels, HOURS), answers.reshape(n_channels, HOURS), sends.activity)

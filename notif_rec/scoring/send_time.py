@@ -17,7 +17,7 @@ LOWEST, HIGHEST = 0.5, 2.0
 USER_STRENGTH = 10.0  # own engagements that weigh as much as everybody's hours
 RATE_STRENGTH = 5.0  # answers, spread over the day, that a channel's flat response is worth
 EVEN_STRENGTH = 24.0  # sends or engagements, one an hour, that stand in for what was never seen
-ROUNDS = 12
+ROUNDS, EXACT = 40, 1e-4
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,22 @@ def _weigh(response: FloatArray, sends: FloatArray, activity: FloatArray, hours:
             own = (hours[user, hour] + USER_STRENGTH * activity[hour]) / (total + USER_STRENGTH)
             lift[hour] = own / activity[hour]
         for channel in range(len(response)):
-            scale = 1.0
-            for _ in range(ROUNDS):  # clipping moves the mean: find the scale that brings it back to 1
-                mean = 0.0
+            scale, low, high = 1.0, 0.0, np.inf
+            for _ in range(ROUNDS):  # clipping moves the mean: Newton between brackets finds the scale that brings it back to 1
+                mean, slope = 0.0, 0.0
                 for hour in range(HOURS):
-                    raw = scale * response[channel, hour] * lift[hour]
-                    mean += sends[channel, hour] * min(max(raw, LOWEST), HIGHEST)
-                scale /= mean
+                    raw = response[channel, hour] * lift[hour]
+                    mean += sends[channel, hour] * min(max(scale * raw, LOWEST), HIGHEST)
+                    if LOWEST < scale * raw < HIGHEST:
+                        slope += sends[channel, hour] * raw
+                if abs(mean - 1.0) < EXACT:
+                    break
+                if mean < 1.0:
+                    low = scale
+                else:
+                    high = scale
+                step = scale + (1.0 - mean) / slope if slope > 0.0 else -1.0
+                between = 2.0 * scale if high == np.inf else 0.5 * (low + high)
+                scale = step if low < step < high else between
             for hour in range(HOURS):
-                raw = scale * response[channel, hour] * lift[hour]
-                weights[user, channel, hour] = min(max(raw, LOWEST), HIGHEST)
+                weights[user, channel, hour] = min(max(scale * response[channel, hour] * lift[hour], LOWEST), HIGHEST)

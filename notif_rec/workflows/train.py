@@ -26,10 +26,11 @@ from notif_rec.models.settings import ModelSettings
 from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
+from notif_rec.workflows.rates import fit_rates
 
 log = logging.getLogger(__name__)
 
-INPUTS = ("events", "users", "items", "user_ids", "item_ids")
+INPUTS = ("events", "users", "items", "user_ids", "item_ids", "sends", "releases")
 FEW_EVENTS = 100  # own signs of taste under which a channel is told to be thin
 KEEP = 5  # newest models that stay beside those that plans still need
 Progress = Callable[[str, int, int], None]
@@ -66,6 +67,8 @@ def train(store: Store, config: Config, as_of: datetime, *, jobs: int = 1, progr
             return _result(known, fresh=False)
         with store.connect(threads=jobs) as con:
             model = fit_model(con, config, as_of, model_id=model_id, jobs=jobs, progress=progress)
+            rates = fit_rates(con, config, as_of, lambda since: fit_model(con, config, since, model_id="", jobs=jobs, progress=progress))
+        model = replace(model, extras={"engagement": rates.to_json()}, notes=(*model.notes, *rates.warnings))
         save_model(folder, model)
         row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
         store.commit("train", {}, rows=[row])
@@ -82,6 +85,7 @@ def model_config_hash(config: Config) -> str:
         "events": dict(sorted(config.events.items())),
         "channels": config.channel_names,
         "seed": config.seed,
+        "rates": [config.attribution.total_seconds(), config.timezone, [c.exclude_seen for c in config.channels.values()]],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

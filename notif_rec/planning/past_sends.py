@@ -1,0 +1,207 @@
+"""Past sends and what became of them, gathered for fitting rates; and the rank that each item had for its user back then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.models.model import ChannelModel, Model
+from notif_rec.planning.answers import attribute_outcomes
+from notif_rec.planning.bucket import Past, read_past, to_us
+from notif_rec.planning.facts import DAY_US, Facts
+from notif_rec.planning.prepare import Shared, bucket_spans, make_rows, read_shared
+from notif_rec.planning.ranking import taste_of_rows
+from notif_rec.planning.sends import gather_sends, ragged
+from notif_rec.planning.taste import HOUR_US, local_hours, zone_rows
+from notif_rec.planning.users import Users, unpack_users
+from notif_rec.scoring.candidates import Lists, retrieve
+from notif_rec.scoring.engagement import LAST_RANKS
+from notif_rec.scoring.engagement_fit import NOT_RANKED, SendOutcomes
+from notif_rec.scoring.send_time import HOURS
+
+MOST_SENDS = 2_000_000  # more would not move a rate
+MOST_RANKED = 200_000
+RECENT_US = 28 * DAY_US
+ENOUGH_ITEMS, FEWEST_ITEMS, FEWEST_CLICKS = 200, 50, 5
+DEPTH = int(LAST_RANKS[-1])  # ranks beyond are all alike
+
+SHUT = """
+SELECT item FROM items WHERE created_at >= $as_of OR expires_at <= $since OR (len(channels) > 0 AND NOT list_contains(channels, $channel))
+"""
+
+
+def collect_sends(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: datetime, most: int = MOST_SENDS) -> SendOutcomes:
+    """Sends of Facts.response_us before `as_of` whose attribution window is over by then, and their outcomes; nobody ranked yet.
+
+    Whole buckets of users until `most` sends are found: as users fall into buckets by hash, that is a fair sample of users.
+    """
+    shared, parts, found = read_shared(connection, facts, as_of), [], 0
+    for span in bucket_spans(connection):
+        parts.append(_outcomes(read_past(connection, span, facts), shared, facts, to_us(as_of)))
+        found += len(parts[-1].user)
+        if found >= most:
+            break
+    return _joined(parts)
+
+
+def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcomes:
+    sends = gather_sends(past, shared.item_log)
+    answers = attribute_outcomes(past.events, sends, facts, now, len(past.users))
+    zone = zone_rows(past.users.timezone, shared.zones.names, facts.timezone)
+    whole = np.flatnonzero(answers.complete)
+    sizes = np.diff(sends.item_start)
+    items = ragged(sends.item_start[:-1], sizes, whole)
+    at_us, row = sends.at_us[whole], sends.row[whole]
+    return SendOutcomes(
+        user=past.users.user[row],
+        channel=sends.channel[whole],
+        at_us=at_us,
+        hour=(shared.zones.wall_us(zone[row], at_us) // HOUR_US % HOURS).astype(np.int8),
+        opened=answers.opened[whole],
+        unsubscribed=answers.unsubscribed[whole],
+        offsets=np.concatenate(([0], np.cumsum(sizes[whole]))),
+        item=sends.item[items],
+        item_clicked=answers.clicked[items],
+        item_rank=np.full(len(items), NOT_RANKED, np.int32),
+        activity=local_hours(past.events, zone, shared.zones, facts, now).sum(axis=0, dtype=np.float64),
+        unattributed=answers.unattributed,
+    )
+
+
+def _joined(parts: Sequence[SendOutcomes]) -> SendOutcomes:
+    ends = np.cumsum([0] + [part.offsets[-1] for part in parts])
+    offsets = np.concatenate([[0], *(part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True))]).astype(np.int64)
+    names = ("user", "channel", "at_us", "hour", "opened", "unsubscribed", "item", "item_clicked", "item_rank")
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    activity = np.sum([part.activity for part in parts], axis=0)
+    return SendOutcomes(**columns, offsets=offsets, activity=activity, unattributed=sum(part.unattributed for part in parts))
+
+
+def rank_since(sends: SendOutcomes, as_of: datetime) -> datetime | None:
+    """The moment from which sends are worth ranking, with a model that knows nothing from then on; None where too few would be.
+
+    28 days before `as_of`, or where that leaves too little the time of the last 30 % of the sends.
+    """
+    of_item = np.repeat(sends.at_us, np.diff(sends.offsets))
+    recent = to_us(as_of) - RECENT_US
+    if len(of_item) and (of_item >= recent).sum() < ENOUGH_ITEMS:
+        recent = int(np.quantile(of_item, 0.7, method="lower"))
+    after = of_item >= recent
+    if after.sum() < FEWEST_ITEMS or sends.item_clicked[after].sum() < FEWEST_CLICKS:
+        return None
+    return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(microseconds=int(recent))
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What could have been sent since some moment. eligible: (n_channels, n_items of the model). exclude_seen: per channel."""
+
+    eligible: npt.NDArray[np.bool_]
+    exclude_seen: tuple[bool, ...]
+
+
+def read_shelf(
+    connection: duckdb.DuckDBPyConnection, model: Model, facts: Facts, exclude_seen: tuple[bool, ...], since: datetime, as_of: datetime
+) -> Shelf:
+    """Items that were live on a channel at some moment of [since, as_of)."""
+    eligible = np.ones((len(facts.channels), len(model.item_codes)), np.bool_)
+    for at, name in enumerate(facts.channels):
+        shut = connection.execute(SHUT, {"since": since, "as_of": as_of, "channel": name}).fetchnumpy()["item"]
+        eligible[at] = ~np.isin(model.item_codes, np.asarray(shut, np.int64))
+    return Shelf(eligible, exclude_seen)
+
+
+def rank_sends(
+    connection: duckdb.DuckDBPyConnection, model: Model, facts: Facts, shelf: Shelf, since: datetime, sends: SendOutcomes
+) -> SendOutcomes:
+    """`sends` with the rank of each item sent from `since` on, among all that its user could have been sent.
+
+    model: fitted at `since`; the users' taste is as of then too, so that no rank knows of the sends or of what came of them.
+    """
+    late = sends.at_us >= to_us(since)
+    users, shared = np.unique(sends.user[late]), read_shared(connection, facts, since)
+    rank = sends.item_rank.copy()
+    lookup = model.item_rows(1 + max(int(sends.item.max(initial=-1)), int(model.item_codes.max(initial=-1))))
+    for span in bucket_spans(connection):
+        past = read_past(connection, span, facts, users)
+        nobody = np.zeros((len(past.users), len(facts.channels)), np.bool_)
+        batch = make_rows(past, nobody, facts, to_us(since), shared)
+        found = unpack_users(batch, lookup, len(facts.channels), len(facts.audiences))
+        for channel, name in enumerate(facts.channels):
+            items, row = _items_of(sends, late & (sends.channel == channel), found)
+            exclude = Lists(found.seen_start, found.seen_item) if shelf.exclude_seen[channel] else None
+            asked = lookup[sends.item[items]]
+            rank[items] = rank_of(model, model.channels[name], found, row, asked, shelf.eligible[channel], exclude)
+        if (rank != NOT_RANKED).sum() >= MOST_RANKED:
+            break
+    return replace(sends, item_rank=rank)
+
+
+def _items_of(
+    sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The places of the items of the wanted sends to `users`, and the row of the user of each."""
+    row_of = np.full(1 + max(int(sends.user.max(initial=-1)), int(users.user.max(initial=-1))), -1, np.int64)
+    row_of[users.user] = np.arange(users.n)
+    mine = np.flatnonzero(wanted & (row_of[sends.user] >= 0))
+    sizes = np.diff(sends.offsets)
+    return ragged(sends.offsets[:-1], sizes, mine), np.repeat(row_of[sends.user[mine]], sizes[mine])
+
+
+def rank_of(
+    model: Model,
+    channel: ChannelModel,
+    users: Users,
+    row: npt.NDArray[np.int64],
+    item_index: npt.NDArray[np.int32],
+    eligible: npt.NDArray[np.bool_],
+    exclude: Lists | None,
+) -> npt.NDArray[np.int32]:
+    """The place from 0 of each item in the list of its user (a row of `users`), DEPTH where it comes later, -1 where it is not on it.
+
+    The very retrieval that planning makes, so that a rank means the same in both; exact, as that is.
+    """
+    if not len(row):
+        return np.zeros(0, np.int32)
+    asked, place = np.unique(row, return_inverse=True)
+    found = retrieve(
+        channel,
+        taste_of_rows(users.taste, asked),
+        model.rows_of_users(users.user[asked]),
+        DEPTH,
+        eligible=eligible,
+        exclude=None if exclude is None else _lists_of(exclude, asked),
+        segment=users.segment[asked],
+    ).item_index
+    rank = np.empty(len(row), np.int32)
+    for start in range(0, len(row), 65_536):
+        part = slice(start, start + 65_536)
+        hits = found[place[part]] == item_index[part, None]
+        rank[part] = np.where(hits.any(axis=1), hits.argmax(axis=1), DEPTH)
+    listed = (item_index >= 0) & eligible[item_index] & (found[place, -1] >= 0)
+    if exclude is not None:
+        listed &= ~_holds(exclude, row, item_index)
+    rank[(rank == DEPTH) & ~listed] = -1
+    rank[item_index < 0] = -1
+    return rank
+
+
+def _lists_of(lists: Lists, rows: npt.NDArray[np.int64]) -> Lists:
+    sizes = np.diff(lists.offsets)
+    offsets = np.concatenate(([0], np.cumsum(sizes[rows]))).astype(np.int64)
+    return Lists(offsets, lists.item[ragged(lists.offsets[:-1], sizes, rows)])
+
+
+def _holds(lists: Lists, row: npt.NDArray[np.int64], item: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Whether each row's list holds an item; lists are sorted."""
+    of = np.repeat(np.arange(len(lists.offsets) - 1), np.diff(lists.offsets))
+    held, asked = (of << 32) + lists.item, (row << 32) + item
+    place = np.minimum(np.searchsorted(held, asked), max(len(held) - 1, 0))
+    same: npt.NDArray[np.bool_] = held[place] == asked if len(held) else np.zeros(len(asked), np.bool_)
+    return same
