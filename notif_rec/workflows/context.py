@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
-from notif_rec.planning.quotas import ANY, Quota
+from notif_rec.planning.quotas import Quota, Used
 from notif_rec.policy.rule import Cap, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.store.rows import ModelRow
@@ -38,8 +37,8 @@ SELECT item, channels, epoch_us(created_at) AS created_us, epoch_us(expires_at) 
 FROM items ORDER BY item
 """
 USED = """
-SELECT {what} AS name, count(DISTINCT send_key) FROM ledger
-WHERE send_at >= $as_of AND send_at < $end AND (NOT released OR confirmed) GROUP BY ALL ORDER BY ALL
+SELECT {what} AS name, count(DISTINCT send_key) FROM ledger JOIN item_ids USING (item)
+WHERE send_at >= $as_of AND send_at < $end AND (NOT released OR confirmed) AND {what} IS NOT NULL GROUP BY ALL ORDER BY ALL
 """
 ACTIVE_CHANNELS = """
 SELECT DISTINCT channel FROM events WHERE event IN ('opened', 'clicked') AND timestamp >= $since AND timestamp < $as_of
@@ -76,7 +75,7 @@ def build_planner(
 ) -> Planner:
     """Facts and context of a plan at `as_of` over the views of `connection`; `channels` limits it to some (others count as paused)."""
     model = load_model(store.root / row.path)
-    items = connection.execute(ITEMS).to_arrow_table()
+    items = connection.sql(ITEMS).to_arrow_table()
     audiences = tuple(sorted({a for a in items.column("audience").to_pylist() if a}))
     categories = named_categories(config.binding_rules, config.channel_names, [q.category for q in config.quotas if q.category])
     engagement = _engagement(model, config)
@@ -144,25 +143,20 @@ def _facts(config: Config, model: Model, engagement: Engagement, categories: tup
     )
 
 
-def room_of_quotas(connection: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> list[Quota]:
-    """The config's quotas less what the ledger already sends in [as_of, as_of + horizon)."""
+def quotas_of(config: Config) -> list[Quota]:
+    """The config's quotas as the planner takes them."""
+    return [
+        Quota("channel", q.channel, q.max_sends) if q.channel
+        else Quota("item", q.item, q.max_sends) if q.item
+        else Quota("category", str(q.category), q.max_sends)
+        for q in config.quotas
+    ]  # fmt: skip
+
+
+def used_quotas(connection: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> Used:
+    """What the ledger already sends in [as_of, as_of + horizon), whichever plan made it."""
     span = {"as_of": as_of, "end": as_of + config.horizon}
-    used: Counter[tuple[str, str | int]] = Counter()
-    for by, what in (("channel", "channel"), ("category", "coalesce(category, '')"), ("item", "item")):
-        for name, n in connection.execute(USED.format(what=what), span).fetchall():
-            used[by, name] = n
-    ids = dict(connection.execute("SELECT item_id, item FROM item_ids").fetchall()) if any(q.item for q in config.quotas) else {}
-    by_item = {int(name): n for (by, name), n in used.items() if by == "item"}
-    return [_room(quota, used, by_item, ids) for quota in config.quotas]
-
-
-def _room(quota: Any, used: Counter[tuple[str, str | int]], by_item: dict[int, int], ids: dict[str, int]) -> Quota:
-    if quota.item == ANY:
-        return Quota(quota.max_sends, item=ANY, used=by_item)
-    taken = used["channel", quota.channel] if quota.channel else used["category", quota.category] if quota.category else 0
-    if quota.item:
-        taken = by_item.get(ids.get(quota.item, -1), 0)
-    return Quota(quota.max_sends - taken, quota.channel, quota.item, quota.category)
+    return Used(*(dict(connection.execute(USED.format(what=what), span).fetchall()) for what in ("channel", "item_id", "category")))
 
 
 def lookback_us(config: Config) -> int:

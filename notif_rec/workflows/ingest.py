@@ -203,4 +203,4 @@ def _commit(
         FileRow(table, str(file.source.path), source, key, file.source.size, count.counts(), moment)
         for file, count, key, moment in zip(staged, counts, keys, newest, strict=True)
     ]
-    store.commit(f"ingest {table}", {name: part for name, part in prepared.tables.items() if part.num_rows}, rows=rows)
+    store.commit(f"ingest {table}", prepared.tables, rows=rows)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from notif_rec import __version__
 from notif_rec.config import Config
@@ -29,7 +31,7 @@ from notif_rec.store.publish import write_lists
 from notif_rec.store.rows import PlanRow
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.context import Planner, build_planner, newest_model, room_of_quotas
+from notif_rec.workflows.context import Planner, build_planner, newest_model, quotas_of, used_quotas
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.publish import list_manifest
 
@@ -84,12 +86,12 @@ def plan(
     with store.connect(version) as connection:
         planner = build_planner(store, connection, config, model, as_of, scope.channels)
     try:
-        settled, sends = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
+        settled = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
         manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, settled)
         row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
         with store.lock():
             with whole_folder(sends_path(store, plan_id).parent) as draft:
-                sends.rename(draft / "sends.parquet")
+                pq.write_table(settled.sends, draft / "sends.parquet", compression="zstd")
                 (draft / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             store.commit("plan", {}, rows=[row])
     finally:
@@ -100,18 +102,17 @@ def plan(
 def _made(
     store: Store, version: Version, planner: Planner, config: Config, as_of: datetime, users: npt.NDArray[np.int32] | None,
     engine: Engine, progress: Progress, plan_id: str,
-) -> tuple[Settled, Path]:  # fmt: skip
-    """What the plan comes to, and its sends as a file in a folder that the caller removes."""
+) -> Settled:  # fmt: skip
+    """What the plan comes to; leaves a folder that the caller removes."""
     folder = _folder(store, plan_id)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(mode=0o700, parents=True)
     prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress)
     save_context(folder / "context", planner.context, store.root / planner.model.path)
     parts = engine.map_parts(PLAN, prepared.files, folder / "out", folder / "context", progress)
-    target = folder / "sends.parquet"
     with store.connect(version) as connection:
-        quotas = room_of_quotas(connection, config, as_of)
-    return settle(parts, planner.context, quotas, plan_id, target), target
+        used = used_quotas(connection, config, as_of)
+    return settle(parts, planner.context, quotas_of(config), used, plan_id)
 
 
 def _folder(store: Store, plan_id: str) -> Path:
@@ -142,11 +143,11 @@ def _manifest(
 ) -> dict[str, Any]:
     """What is recorded of the plan, and printed."""
     dropped: Counter[str] = Counter()
-    by_channel: dict[str, dict[str, int]] = {channel: {} for channel in config.channel_names}
-    for (channel, reason), n in settled.dropped.items():
-        dropped[reason] += n
-        by_channel[channel][reason] = n
-    gap = max(0.0, (settled.bound - settled.value) / settled.bound) if settled.bound > 0 else 0.0
+    for reasons in settled.dropped.values():
+        dropped.update(reasons)
+    first = settled.sends.filter(pc.equal(settled.sends.column("position"), 1))
+    kinds = Counter(first.column("kind").to_pylist())
+    sends = Counter(first.filter(pc.equal(first.column("kind"), "send")).column("channel").to_pylist())
     return {
         "plan_id": plan_id,
         "model_id": planner.model.model_id,
@@ -155,14 +156,14 @@ def _manifest(
         "config_hash": config.hash,
         "scope": {"users": None if scope.users is None else len(scope.users), "channels": list(scope.channels)},
         "users": settled.users,
-        "sends": dict(settled.sends),
+        "sends": {channel: sends[channel] for channel in config.channel_names},
         "dropped": dict(sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))),
-        "dropped_by_channel": by_channel,
-        "shadows": settled.shadows,
-        "explored": settled.explored,
+        "dropped_by_channel": {channel: dict(reasons) for channel, reasons in settled.dropped.items()},
+        "shadows": kinds["shadow"],
+        "explored": len(pc.unique(first.filter(first.column("explored")).column("user"))),
         "value": settled.value,
         "bound": settled.bound,
-        "gap": gap,
+        "gap": settled.gap,
         "prices": {},
         "warnings": _warnings(config, planner),
         "config": config.to_json(),

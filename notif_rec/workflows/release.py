@@ -36,7 +36,7 @@ def release(store: Store, name: str, as_of: datetime) -> ReleaseResult:
     with store.lock():
         plan = find_plan(store, name)
         with store.connect() as connection:
-            rows = connection.execute(FUTURE, {"plan": plan.plan_id, "as_of": as_of}).to_arrow_table()
+            rows = connection.sql(FUTURE, params={"plan": plan.plan_id, "as_of": as_of}).to_arrow_table()
             kept = int(connection.execute(KEPT, {"plan": plan.plan_id}).fetchall()[0][0]) - rows.num_rows
         if plan.state == "applied" and (rows.num_rows or not kept):
             gone = withdraw(store, plan.plan_id)
