@@ -47,12 +47,14 @@ class Counts:
 
 def visits(events: Events) -> BoolArray:
     """Behaviour that no message caused: an event without a channel that is no outcome, save an open or click."""
-    return (events.channel == ORGANIC) & ~np.isin(events.event, NO_VISIT)
+    found: BoolArray = (events.channel == ORGANIC) & ~np.isin(events.event, NO_VISIT)
+    return found
 
 
 def responses(events: Events) -> BoolArray:
     """Opens and clicks on a channel of the config."""
-    return (events.channel >= 0) & ((events.event == OPENED) | (events.event == CLICKED))
+    found: BoolArray = (events.channel >= 0) & ((events.event == OPENED) | (events.event == CLICKED))
+    return found
 
 
 def attribute_outcomes(events: Events, sends: Sends, facts: Facts, as_of_us: int, n_users: int) -> Answers:

@@ -37,12 +37,13 @@ def _newest(events: Events, kinds: tuple[int, ...], shape: tuple[int, int]) -> n
     """The time of each user's newest event of `kinds` per channel, LONG_AGO where none; one without a channel stands for all."""
     newest = np.full(shape, LONG_AGO)
     wanted = np.isin(events.event, kinds)
-    found = events.where(wanted & (events.channel >= 0))
-    np.maximum.at(newest, (found.row, found.channel.astype(np.int64)), found.at_us)
+    own = events.where(wanted & (events.channel >= 0))
+    np.maximum.at(newest, (own.row, own.channel.astype(np.int64)), own.at_us)
     everywhere = np.full(shape[0], LONG_AGO)
     general = events.where(wanted & (events.channel == ORGANIC))
     np.maximum.at(everywhere, general.row, general.at_us)
-    return np.maximum(newest, everywhere[:, None])
+    latest: npt.NDArray[np.int64] = np.maximum(newest, everywhere[:, None])
+    return latest
 
 
 def suppressed(connection: duckdb.DuckDBPyConnection, buckets: Span, users: Users, facts: Facts) -> BoolArray:

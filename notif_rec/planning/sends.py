@@ -102,8 +102,6 @@ def _all_rows(past: Past, item_log: ItemLog) -> tuple[LedgerItems, BoolArray]:
 def _in_time(rows: LedgerItems, ours: BoolArray, first: BoolArray) -> Sends:
     """Folds rows (grouped; `first` marks where a send begins) into sends, in order of (user, time, channel)."""
     start = np.flatnonzero(first)
-    if not len(start):
-        return Sends(*(np.zeros(0, kind) for kind in SEND_KINDS), np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int8))
     at_us = np.minimum.reduceat(rows.at_us, start)
     bits = np.where(rows.category >= 0, np.uint64(1) << rows.category.clip(0).astype(np.uint64), np.uint64(0))
     categories, send_class = np.bitwise_or.reduceat(bits, start), np.minimum.reduceat(rows.item_class, start)
@@ -115,11 +113,18 @@ def _in_time(rows: LedgerItems, ours: BoolArray, first: BoolArray) -> Sends:
     sizes = np.bincount(send_of, kept, len(start)).astype(np.int64)
     item_start = np.concatenate(([0], np.cumsum(sizes[order])))
     taken = np.flatnonzero(kept)[ragged(np.cumsum(sizes) - sizes, sizes, order)]
-    sends = (row, at_us, channel, rows.key[start], send_class, categories, np.logical_or.reduceat(ours, start))
-    return Sends(*(column[order] for column in sends), item_start, rows.item[taken], rows.item_class[taken])
-
-
-SEND_KINDS = (np.int32, np.int64, np.int8, np.uint64, np.int8, np.uint64, np.bool_)
+    return Sends(
+        row=row[order],
+        at_us=at_us[order],
+        channel=channel[order],
+        key=rows.key[start][order],
+        item_class=send_class[order],
+        categories=categories[order],
+        ours=np.logical_or.reduceat(ours, start)[order],
+        item_start=item_start,
+        item=rows.item[taken],
+        class_of_item=rows.item_class[taken],
+    )
 
 
 def ragged(start: Array, size: Array, order: Array) -> npt.NDArray[np.int64]:

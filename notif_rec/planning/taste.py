@@ -99,4 +99,5 @@ def zone_rows(timezone: pa.DictionaryArray, names: tuple[str, ...], default: str
     """The place of each user's zone in `names`, the default's for users without one that is known; `names` is sorted."""
     place = {name: at for at, name in enumerate(names)}
     rows = np.array([place.get(name, place[default]) for name in timezone.dictionary.to_pylist()] + [place[default]], np.int32)
-    return rows[timezone.indices.fill_null(len(rows) - 1).to_numpy(zero_copy_only=False)]
+    of_user: npt.NDArray[np.int32] = rows[timezone.indices.fill_null(len(rows) - 1).to_numpy(zero_copy_only=False)]
+    return of_user

@@ -142,11 +142,11 @@ def bucket_rates(click_rate: float, rank: npt.NDArray[np.int32], clicked: npt.ND
     seen = n.sum()
     base = RANK_SHAPE * (click_rate * seen / (n @ RANK_SHAPE) if seen else click_rate)
     if clicked is None or not seen:
-        return base
+        return np.asarray(base, np.float64)
     mean = _shrunk(float(clicks.sum()), int(seen), click_rate, CLICK_PRIOR)
     base = RANK_SHAPE * (mean * seen / (n @ RANK_SHAPE))
     expected = n * base
-    rates = base * (clicks + BUCKET_PRIOR) / (expected + BUCKET_PRIOR)
+    rates: FloatArray = base * (clicks + BUCKET_PRIOR) / (expected + BUCKET_PRIOR)
     weight = n + BUCKET_PRIOR / base
     rates[:UNRANKED] = non_increasing(rates[:UNRANKED], weight[:UNRANKED])
     rates[UNRANKED] = min(rates[UNRANKED], rates[BEYOND])
