@@ -108,7 +108,7 @@ def _to_sql(name: str, value: Any) -> Any:
     if name in MOMENTS and value is not None:
         return value.isoformat(timespec="microseconds")
     if name in OBJECTS:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False)  # in its own order: that of channels has a meaning
     return str(value) if isinstance(value, Path) else value
 
 
