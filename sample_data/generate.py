@@ -29,7 +29,7 @@ END = date(2026, 11, 22)  # the first day that is not in the data
 START = END - timedelta(days=DAYS)
 CHANNELS = ("push", "email", "in_app")
 SENDS_A_DAY = (0.16, 0.09, 0.20)  # of the old system, per user
-OPEN_RATE, CLICK_RATE, UNSUBSCRIBE_RATE = (0.16, 0.28, 0.55), (0.35, 0.25, 0.16), (0.004, 0.003, 0.0006)
+OPEN_RATE, CLICK_RATE, UNSUBSCRIBE_RATE = (0.16, 0.28, 0.55), (0.35, 0.25, 0.16), (0.0008, 0.0008, 0.0002)
 HALF_LIFE_DAYS, STRENGTH = 3.0, 0.45
 PEAKS, SPREAD = (7.5, 12.5, 18.0, 21.0), 1.5  # the hours of the day at which people look, local time
 HEADER = ("user_id", "item_id", "channel", "event", "timestamp")

@@ -48,7 +48,7 @@ def test_the_commands_of_the_readme_run_one_after_another(tmp_path: Path) -> Non
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NOTIF_REC_")}
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=DURATION_S, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    lists = {path.name for path in (tmp_path / "shop" / "lists").glob("*/*.csv")}
+    lists = {path.name for path in (tmp_path / "shop" / "send_lists").glob("*/*.csv")}
     assert lists == {"push.csv", "email.csv", "in_app.csv"}
 
 

@@ -26,7 +26,6 @@ def command(settings: Settings, folder: Path, as_of: datetime) -> None:
 
     program = shutil.which("notif-rec") or str(Path(sys.argv[0]).absolute())
     result = init(folder, as_of=as_of, program=program)
-    config = folder / "notif_rec.yml"
     listed = "\n".join(f"  {folder / name}" for name in result.files)
     text = f"wrote\n{listed}\nevery night: {result.cron}"
-    show(settings, result.to_json(), text=text, next_command=f"notif-rec run -c {config} -o {folder / 'lists'}")
+    show(settings, result.to_json(), text=text, next_command=f"notif-rec run -c {folder / 'notif_rec.yml'}")

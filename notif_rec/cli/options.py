@@ -138,6 +138,8 @@ def start_logging(settings: Settings) -> None:
     level = logging.ERROR if settings.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(settings.verbose, 2)]
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
     logging.getLogger("notif_rec").setLevel(level)
+    logging.captureWarnings(True)  # a library's remarks are for -v; cron's mail is for ours
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if settings.verbose else logging.ERROR)
 
 
 class AsOf(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click

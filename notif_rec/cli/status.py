@@ -7,7 +7,7 @@ import click
 from notif_rec.cli.options import Settings, open_workspace, pass_settings
 from notif_rec.cli.render import Table, show
 
-NEXT = {None: "notif-rec plan", "planned": "notif-rec apply latest -o lists", "applied": "notif-rec audit", "released": "notif-rec plan"}
+NEXT = {None: "notif-rec plan", "planned": "notif-rec apply latest", "applied": "notif-rec audit", "released": "notif-rec plan"}
 
 
 @click.command("status")

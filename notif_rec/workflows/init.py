@@ -45,7 +45,7 @@ def init(folder: Path, *, as_of: datetime, program: str) -> InitResult:
         CONFIG: STARTER.read_text(encoding="utf-8"),
         **sample(as_of),
         CRON: CRON_HEAD + cron + "\n",
-        ".gitignore": ".notif_rec/\nlists/\n",
+        ".gitignore": ".notif_rec/\nsend_lists/\n",
     }
     _refuse_to_overwrite(folder, texts)
     (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ CRON_HEAD = "# Every night at 02:15. Silent but for its summary; exit codes: 0 d
 
 def cron_line(folder: Path, program: str) -> str:
     """The line that runs the workspace every night; cron reads % as a line break, so it is escaped."""
-    words = (program, "run", "-c", str(folder / CONFIG), "-o", str(folder / "lists"))
+    words = (program, "run", "-c", str(folder / CONFIG))
     return "15 2 * * * " + " ".join(shlex.quote(word) for word in words).replace("%", "\\%")
 
 

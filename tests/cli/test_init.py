@@ -66,6 +66,4 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_cron_line_survives_percent_and_blanks() -> None:
-    assert cron_line(Path("/srv/50% off"), "/opt/bin/notif-rec") == (
-        "15 2 * * * /opt/bin/notif-rec run -c '/srv/50\\% off/notif_rec.yml' -o '/srv/50\\% off/lists'"
-    )
+    assert cron_line(Path("/srv/50% off"), "/opt/bin/notif-rec") == ("15 2 * * * /opt/bin/notif-rec run -c '/srv/50\\% off/notif_rec.yml'")
