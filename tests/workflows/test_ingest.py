@@ -14,7 +14,7 @@ import pytest
 
 from notif_rec.config import Config
 from notif_rec.errors import DataError, UsageError
-from notif_rec.store import ingest_events
+from notif_rec.store import duplicates
 from notif_rec.store.header import ReadOptions
 from notif_rec.store.store import Store
 from notif_rec.workflows.ingest import IngestResult, ingest, parse_limit
@@ -165,7 +165,7 @@ def test_history_elsewhere_is_not_read(world: World) -> None:
     for day in (1, 2, 3, 4):
         world.take("events", events_csv(f"u{day},i1,push,view,2026-01-0{day}T10:00:00Z", f"u{day},i1,push,view,2026-01-0{day}T12:00:00Z"))
     times = pa.chunked_array([pa.array([datetime(2026, 1, 2, 11), datetime(2026, 1, 4, 13), datetime(2026, 1, 1, 12)], pa.timestamp("us"))])
-    touched = ingest_events._touched(world.store, times)
+    touched = duplicates.touched(world.store, times)
     assert touched == [world.store.root / segment.path for segment in world.store.segments("events")[:2]]
 
 
