@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from notif_rec.models.als import AlsSettings, fit_als
+from notif_rec.models.als import AlsSettings, Factors, fit_als
 from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
 from notif_rec.models.settings import ModelSettings
@@ -45,14 +45,36 @@ def fit_channel(
 
     code: the channel's place in the config (taste.NO_CHANNEL where data has no channels). progress: (stage, done, total).
     """
-    weights = channel_weights(evidence.taste, code, settings.transfer, evidence.n_items)
-    unit = typical_weight(weights)
-    user_items = saturate(weights, unit)
+    unit, user_items = confidence(evidence, code, settings.transfer)
     als = resolve_als(user_items, settings, seed)
     report = progress or (lambda stage, done, total: None)
-    users, items = fit_als(user_items, als, threads=threads, progress=lambda done, total: report(f"{name}: factors", done, total))
+    factors = fit_als(user_items, als, threads=threads, progress=lambda done, total: report(f"{name}: factors", done, total))
     report(f"{name}: similar items", 0, 1)
     similar = fit_similar(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
+    fallback = fallback_of(evidence, code, settings.transfer)
+    return assemble(name, code, settings, unit, user_items, als, factors, similar, fallback)
+
+
+def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, sparse.csr_matrix]:
+    """The weight of a typical pair, and (n_users, n_items) confidences in units of it."""
+    weights = channel_weights(evidence.taste, code, transfer, evidence.n_items)
+    unit = typical_weight(weights)
+    return unit, saturate(weights, unit)
+
+
+def assemble(
+    name: str,
+    code: int,
+    settings: ModelSettings,
+    unit: float,
+    user_items: sparse.csr_matrix,
+    als: AlsSettings,
+    factors: tuple[Factors, Factors],
+    similar: Neighbours,
+    fallback: Fallback,
+) -> ChannelModel:
+    """The channel's model from its fitted parts."""
+    users, items = factors
     degree = np.diff(user_items.indptr)
     return ChannelModel(
         name=name,
@@ -67,9 +89,9 @@ def fit_channel(
         item_factors=items,
         item_gram=_gram(items),
         item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
-        content=np.zeros(evidence.n_items, dtype=np.float32),
+        content=np.zeros(user_items.shape[1], dtype=np.float32),
         similar=similar,
-        fallback=_fallback(evidence, code, settings.transfer),
+        fallback=fallback,
         n_users=int((degree > 0).sum()),
         n_items=len(np.unique(user_items.indices)),
         n_interactions=int(user_items.nnz),
@@ -88,7 +110,8 @@ def no_neighbours(n_items: int) -> Neighbours:
     return Neighbours(np.zeros(n_items + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
 
 
-def _fallback(evidence: Evidence, code: int, transfer: float) -> Fallback:
+def fallback_of(evidence: Evidence, code: int, transfer: float) -> Fallback:
+    """What to offer users of whom nothing is known."""
     taste = evidence.taste
     there = Taste(taste.offsets, taste.item_index, taste.channel, np.sign(taste.weight))
     pairs = channel_weights(there, code, transfer, evidence.n_items)
