@@ -83,9 +83,9 @@ counts AS (SELECT what, count(*) AS n, arg_max(send_key, plan_id = $plan) AS sen
 SELECT send_key, "user", channel, format('{} sends {} over a quota of {}', n, what, $maximum) FROM counts WHERE n > $maximum AND mine
 """
 
-HELD_OUT = """
-SELECT o.send_key, o."user", o.channel, 'a held-out user' FROM ours o JOIN user_ids i ON i."user" = o."user"
-WHERE NOT o.transactional AND list_contains($held_out, i.user_id)
+NO_ZONE = """
+SELECT o.send_key, o."user", o.channel, 'the user has no time zone' FROM ours o LEFT JOIN users u ON u."user" = o."user"
+WHERE u.timezone IS NULL AND list_contains($channels, o.channel)
 """
 
 
@@ -96,6 +96,7 @@ def always_checks(config: Mapping[str, Any], as_of_us: int, plan_id: str) -> Ite
     yield Check("items", ITEMS)
     yield Check("audience", AUDIENCE)
     yield Check("moments", MOMENTS, {"start": as_of_us + span_us(str(config.get("lead", "0m"))), "end": end})
+    yield from _zones(config)
     taste = [name for name, weight in config["events"].items() if weight > 0]
     for name, channel in config["channels"].items():
         yield Check("consent", CONSENT, {"channel": name, "default": channel["consent"], "allowed": _allowed(config, name)})
@@ -105,6 +106,16 @@ def always_checks(config: Mapping[str, Any], as_of_us: int, plan_id: str) -> Ite
             yield Check("seen", SEEN, {"channel": name, "as_of": as_of_us, "taste": taste})
     for quota in config.get("quotas") or []:
         yield _quota(quota, as_of_us, end, plan_id)
+
+
+def _zones(config: Mapping[str, Any]) -> Iterator[Check]:
+    """Users without a zone, where the policy or one of its rules sends them nothing."""
+    blind = set(config["channels"]) if config.get("unknown_timezone") == "block" else set()
+    for rule in config["rules"]:
+        if rule["rule"] == "known_timezone" or (rule["rule"] == "quiet_hours" and rule.get("unknown_timezone") == "block"):
+            blind |= set(rule.get("channels") or config["channels"])
+    if blind:
+        yield Check("unknown_timezone", NO_ZONE, {"channels": sorted(blind)})
 
 
 def _quota(quota: Mapping[str, Any], as_of_us: int, end: int, plan_id: str) -> Check:

@@ -39,4 +39,5 @@ def list_finds(connection: duckdb.DuckDBPyConnection, plan_id: str, folder: Path
             "FROM read_csv($path, header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"')",
             {"channel": path.stem, "path": str(path)},
         )
-    return damaged + connection.execute(DIFFERENCE, {"plan": plan_id}).fetchall()
+    found: list[tuple[str, str, str, str]] = connection.execute(DIFFERENCE, {"plan": plan_id}).fetchall()
+    return damaged + found

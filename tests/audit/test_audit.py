@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -240,3 +240,13 @@ def test_a_withdrawn_list_is_not_asked_for(tmp_path: Path) -> None:
     store = world.stored(tmp_path)
     store.commit("release", {}, rows=[PublicationRow("p1", str(tmp_path / "gone"), "withdrawn")])
     assert audit(store, None).violations == ()
+
+
+def test_users_without_a_zone_are_found_where_the_policy_blocks_them(tmp_path: Path) -> None:
+    world = World()
+    store = world.stored(tmp_path)
+    plan = store.plans()[-1]
+    store.commit(
+        "plan", {}, rows=[replace(plan, manifest={**plan.manifest, "config": {**plan.manifest["config"], "unknown_timezone": "block"}})]
+    )
+    assert {(f.rule, f.user_id) for f in audit(store, None).violations} == {("unknown_timezone", "bob"), ("unknown_timezone", "hal")}
