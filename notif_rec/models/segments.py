@@ -40,6 +40,20 @@ def read_attributes(con: duckdb.DuckDBPyConnection, users: npt.NDArray[np.int32]
     return Attributes(tuple(names), value)
 
 
+def segments_of(con: duckdb.DuckDBPyConnection, segments: Segments, users: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """(n_users,) row of `segments` of each user code of the store, -1 where none fits."""
+    if not len(segments) or not len(users):
+        return np.full(len(users), -1, dtype=np.int32)
+    con.register("segment_users", pa.table({"user": pa.array(users), "place": pa.array(np.arange(len(users)))}))
+    columns = np.stack([_column(con, name) for name in segments.attributes], axis=1)
+    con.unregister("segment_users")
+    texts, place = np.unique(columns, axis=0, return_inverse=True)
+    known = {values: row for row, values in enumerate(segments.values)}
+    rows = np.array([known.get(tuple(str(value) for value in text), -1) for text in texts], dtype=np.int32)
+    found: npt.NDArray[np.int32] = rows[place.ravel()]
+    return found
+
+
 _USEFUL = """
 WITH entries AS (
     SELECT unnest(map_entries(u.attributes), recursive := true) FROM users u WHERE u."user" IN (SELECT "user" FROM segment_users)

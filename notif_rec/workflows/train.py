@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ import numpy.typing as npt
 from notif_rec.config import Config
 from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model, save_model
-from notif_rec.models.fit import Evidence, fit_channel
-from notif_rec.models.interactions import Interactions, read_interactions
-from notif_rec.models.model import ChannelModel, Model, Segments
-from notif_rec.models.segments import choose_segments, read_attributes
+from notif_rec.models.fit import fit_channel
+from notif_rec.models.interactions import Interactions
+from notif_rec.models.model import ChannelModel, Model
 from notif_rec.models.settings import ModelSettings
 from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
+from notif_rec.workflows.evidence import read_evidence
 from notif_rec.workflows.rates import fit_rates
 
 log = logging.getLogger(__name__)
@@ -95,19 +95,17 @@ def fit_model(
 ) -> Model:
     """The model of all channels from a store connection; writes nothing."""
     settings = {name: config.model_of(name) for name in config.channel_names}
-    tastes = {half_life: _read(con, config, as_of, half_life) for half_life in dict.fromkeys(s.half_life for s in settings.values())}
-    known = next(iter(tastes.values()))
-    segments, segment = _segments(con, known)
+    reading = read_evidence(con, config, as_of, [chosen.half_life for chosen in settings.values()])
+    known = reading.known
     channels: dict[str, ChannelModel] = {}
     notes: list[str] = []
     shared: dict[ModelSettings, ChannelModel] = {}
     for code, (name, chosen) in enumerate(settings.items()):
-        read = tastes[chosen.half_life]
-        own = int((read.taste.channel == code).sum())
+        own = int((reading.tastes[chosen.half_life].taste.channel == code).sum())
         if not own and chosen in shared:  # channels without a sign of their own rank alike
             channels[name] = replace(shared[chosen], name=name, code=code)
         else:
-            evidence = Evidence(read.taste, len(read.item_codes), read.recency(as_of, chosen.recent_half_life), segment, segments)
+            evidence = reading.evidence(chosen)
             channels[name] = fit_channel(name, code, evidence, chosen, seed=config.seed % 2**32, threads=jobs, progress=progress)
         if not own:
             shared[chosen] = channels[name]
@@ -119,22 +117,10 @@ def fit_model(
         item_codes=known.item_codes,
         item_ids=known.item_ids,
         user_row=_user_rows(known),
-        segments=segments,
+        segments=reading.segments,
         notes=tuple(notes),
         extras={},
     )
-
-
-def _read(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_life: timedelta | None) -> Interactions:
-    return read_interactions(con, as_of, events=config.events, channels=config.channel_names, half_life=half_life)
-
-
-def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:
-    """The segments, and the segment of each user row."""
-    attributes = read_attributes(con, known.user_codes)
-    user = np.repeat(np.arange(known.taste.n_users, dtype=np.int64), np.diff(known.taste.offsets))
-    segments, row = choose_segments(attributes, user, known.taste.item_index.astype(np.int64), len(known.item_codes))
-    return segments, row if len(segments) else np.full(known.taste.n_users, -1, dtype=np.int32)
 
 
 def _user_rows(known: Interactions) -> npt.NDArray[np.int32]:
