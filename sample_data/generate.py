@@ -29,7 +29,7 @@ END = date(2026, 11, 22)  # the first day that is not in the data
 START = END - timedelta(days=DAYS)
 CHANNELS = ("push", "email", "in_app")
 SENDS_A_DAY = (0.16, 0.09, 0.20)  # of the old system, per user
-OPEN_RATE, CLICK_RATE, UNSUBSCRIBE_RATE = (0.16, 0.28, 0.55), (0.35, 0.25, 0.16), (0.0008, 0.0008, 0.0002)
+OPEN_RATE, CLICK_RATE, UNSUBSCRIBE_RATE = (0.16, 0.28, 0.40), (0.35, 0.25, 0.16), (0.0008, 0.0008, 0.0002)
 HALF_LIFE_DAYS, STRENGTH = 3.0, 0.45
 PEAKS, SPREAD = (7.5, 12.5, 18.0, 21.0), 1.5  # the hours of the day at which people look, local time
 HEADER = ("user_id", "item_id", "channel", "event", "timestamp")
@@ -85,11 +85,12 @@ def make_people(rng: np.random.Generator) -> People:
         [rng.choice(["yes", "", "provisional", "no"], size=n, p=p) for p in ((0.55, 0.2, 0.1, 0.15), (0.6, 0.3, 0, 0.1), (0.2, 0.8, 0, 0))]
     )
     tier = rng.choice(["gold", "standard"], size=n, p=[0.2, 0.8])
+    order = rng.choice(["", *NOTICES.values()], size=n, p=[0.88, *[0.12 / len(NOTICES)] * len(NOTICES)])
     rows = []
     for u in range(n):
         dated = day_text(rng.integers(-300, 0), 12) if consent[0, u] in ("yes", "no") and rng.random() < 0.5 else ""
         country = ZONES[zone[u]][0] if zone[u] else ""
-        rows.append((f"u{u + 1:04}", zone[u], *consent[:, u], dated, day_text(min(joined[u], DAYS - 1), 6), country, tier[u]))
+        rows.append((f"u{u + 1:04}", zone[u], *consent[:, u], dated, day_text(min(joined[u], DAYS - 1), 6), country, tier[u], order[u]))
     return People(zone, taste, activity, rng.choice(PEAKS, n) + rng.normal(0, 0.5, n), joined, consent.T != "no", rows)
 
 
@@ -102,13 +103,19 @@ def make_items(rng: np.random.Generator) -> Items:
         strength = {"story": 1.0, "offer": 0.7, "notice": 0.0}[style]
         appeal.append(rng.normal(0, 0.25, k) + strength * np.eye(k)[of])
         first.append(rng.integers(0, DAYS + 2) if style == "story" and rng.random() < 0.3 else -rng.integers(10, 300))
-        expires = style == "offer" or rng.random() < 0.1
+        expires = style == "offer" or (style == "story" and rng.random() < 0.1)
         last.append(9999)
         if expires:  # every tenth within the day after END
             last[-1] = DAYS if i % 10 == 0 else int(rng.integers(DAYS - 30, DAYS + 25))
             first[-1] = last[-1] - rng.integers(15, 60)
         channels = ("email|in_app" if i % 9 == 0 else "push|email" if i % 13 == 0 else "") if style != "notice" else "push|email"
-        audience = {3: "tier=gold", 11: "country=DE|AT"}.get(i % 25, "") if style == "offer" else ""
+        audience = (
+            {3: "tier=gold", 11: "country=DE|AT"}.get(i % 25, "")
+            if style == "offer"
+            else f"order={NOTICES[title]}"
+            if style == "notice"
+            else ""
+        )
         text = f"{title}: {', '.join(tags) or 'what you need to know'}."
         dates = (day_text(first[-1], 5), day_text(last[-1], 18) if expires else "")
         item_class, worth = ("transactional", "") if style == "notice" else ("", "1.5" if style == "offer" else "")
@@ -253,7 +260,7 @@ def generate(folder: Path) -> None:
     for place, row in BAD_ROWS:
         last.insert(place, row)
     write(folder / f"events-{last_day}.csv", HEADER, last)
-    write(folder / "users.csv", ("user_id", "timezone", *CHANNELS, "push_at", "created_at", "country", "tier"), people.rows[20:])
+    write(folder / "users.csv", ("user_id", "timezone", *CHANNELS, "push_at", "created_at", "country", "tier", "order"), people.rows[20:])
     item_header = ("item_id", "title", "text", "category", "tags", "channels", "created_at", "expires_at", "class", "audience", "value")
     write(folder / "items.csv", item_header, items.rows)
     suppressed = sorted(rng.permutation(USERS)[:25].tolist())

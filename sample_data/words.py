@@ -49,16 +49,16 @@ OFFERS = (
     ["Two for one", "A fifth off", "Free delivery", "Last chance", "Members only", "This weekend", "Early access"],
     ["on cookbooks", "on headphones", "for the garden", "on rail passes", "on yoga mats", "on records", "on e-readers", "on poetry"],
 )
-NOTICES = [
-    "Your order is on its way",
-    "Your password was changed",
-    "Your parcel has arrived",
-    "Your invoice is ready",
-    "Your return was received",
-    "Your membership renews soon",
-    "Your ticket for Saturday",
-    "Your refund was paid",
-]
+NOTICES = {  # title: the state of the users' order that it tells of
+    "Your order is on its way": "shipped",
+    "Your parcel has arrived": "arrived",
+    "Your parcel is waiting for you": "waiting",
+    "Your order is being packed": "packed",
+    "Your return was received": "returned",
+    "Your refund was paid": "refunded",
+    "Your card was declined": "declined",
+    "Your invoice is ready": "invoiced",
+}
 
 # zone: (country, share of users)
 ZONES: dict[str, tuple[str, float]] = {
