@@ -155,6 +155,7 @@ def _manifest(
         "as_of_given": as_of_given,
         "config_hash": config.hash,
         "scope": {"users": None if scope.users is None else len(scope.users), "channels": list(scope.channels)},
+        "paused": list(planner.context.paused),
         "users": settled.users,
         "sends": {channel: sends[channel] for channel in config.channel_names},
         "dropped": dict(sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))),

@@ -1,0 +1,52 @@
+"""`notif-rec explain`: one user's fate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from notif_rec.cli.options import Settings, open_workspace, pass_settings
+from notif_rec.cli.render import Table, note, show, utc
+
+if TYPE_CHECKING:
+    from notif_rec.planning.fates import Fate
+
+COLUMNS = ("channel", "rank", "item_id", "from", "p_click", "value", "fate", "counter", "rule", "free from", "also")
+SHOWN = 15
+
+
+@click.command("explain")
+@click.argument("user")
+@click.option("--plan", "plan", default="latest", metavar="ID", help="A plan's id, a prefix of one, or `latest`  [default: latest]")
+@click.option("--item", "item", metavar="I", help="This item alone, even where it was no candidate")
+@click.option("--channel", "channel", metavar="C", help="This channel alone")
+@click.option("--all", "everything", is_flag=True, help=f"Every candidate, not just the first {SHOWN} of each channel")
+@pass_settings
+def command(settings: Settings, user: str, plan: str, item: str | None, channel: str | None, everything: bool) -> None:
+    """Say what became of each candidate of USER in a plan: sent when, or every rule that bound, its counter and the next free moment.
+
+    The user is planned for again by what the plan knew; quotas, apply and release are taken from what happened.
+    """
+    from notif_rec.workflows.explain import explain
+
+    result = explain(open_workspace(settings).store, user, plan, item, channel)
+    facts = result.facts
+    consent = ", ".join(f"{c} {word}" for c, word in facts["consent"].items())
+    text = (
+        f"user {result.user_id} in plan {result.plan_id} ({result.state}, as of {utc(result.as_of)})\n"
+        f"time zone {facts['timezone']} · consent: {consent} · {facts['known_sends']} known sends · {facts['seen_items']} items seen"
+    )
+    shown = [f for f in result.fates if everything or f.rank <= SHOWN or (f.send_at is not None and not f.reasons)]
+    show(settings, result.to_json(), text=text, tables=[Table(COLUMNS, [_row(fate) for fate in shown])])
+    if len(shown) < len(result.fates):
+        note(settings, f"{len(result.fates) - len(shown)} further candidates; --all shows them")
+
+
+def _row(fate: Fate) -> tuple[object, ...]:
+    head = (fate.channel, fate.rank, fate.item_id, fate.source, round(fate.p_click, 4), round(fate.value, 4))
+    if fate.send_at is not None and not fate.reasons:
+        return (*head, f"sent at {utc(fate.send_at)}", "", "", "", "")
+    first, *others = fate.reasons
+    word = f"shadow of {utc(fate.send_at)}: {first.name}" if fate.shadow else first.name
+    return (*head, word, first.counter, first.rule, utc(first.free_from), ", ".join(r.name for r in others))

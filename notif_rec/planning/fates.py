@@ -1,0 +1,188 @@
+"""One user's fate, candidate by candidate: what is sent, and of the rest every reason, its counter and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from notif_rec.models.model import SOURCES
+from notif_rec.planning.blocking import Clock, blocked_by_history
+from notif_rec.planning.choose import choose
+from notif_rec.planning.context import PlanContext
+from notif_rec.planning.drops import fate_masks
+from notif_rec.planning.grid import STEP_US, Grid, unpack
+from notif_rec.planning.offers import Offers, make_offers
+from notif_rec.planning.reasons import bit, by_precedence, reason_names
+from notif_rec.planning.users import Users
+from notif_rec.policy.local_time import zone_codes
+from notif_rec.policy.rule import Cap, Filter, Moments, Rule, UserBatch
+from notif_rec.tables import CONSENTS
+
+IntArray = npt.NDArray[np.int64]
+AHEAD_US = 40 * 86_400_000_000  # how far ahead the next free moment is looked for
+EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a candidate is not sent. rule: as in the config, '' for what is no rule. counter: `n of m`. free_from: the next moment
+    from the plan's start at which this reason alone would allow a send on the channel; None = none in 40 days, or not a matter of time.
+    """
+
+    name: str
+    rule: str = ""
+    counter: str = ""
+    free_from: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Fate:
+    """A candidate. rank from 1 in the channel's list. value: of a send that holds it alone, at an hour of average weight, before fatigue.
+    send_at where it is sent (or would be: shadow); else reasons, the headline first.
+    """
+
+    channel: str
+    item_id: str
+    rank: int
+    score: float
+    source: str
+    p_open: float
+    p_click: float
+    p_unsubscribe: float
+    value: float
+    send_at: datetime | None
+    shadow: bool
+    reasons: tuple[Reason, ...]
+
+
+def fates_of(user: pa.RecordBatch, context: PlanContext) -> list[Fate]:
+    """Every candidate of the one user in `user` (tables.PLANNING_INPUT), by channel and rank; the same decision as plan_batch's."""
+    offers = make_offers(user, context, everything=True)
+    choice = choose(offers, context)
+    masks, order, clock = fate_masks(offers, choice, context), by_precedence(context.rules), _Ahead(offers.users, context)
+    sent = _moments(offers, choice.sent), _moments(offers, choice.shadow)
+    lanes, ranking, found = context.lanes, offers.ranking, list[Fate]()
+    for lane, channel in enumerate(lanes.channel.tolist()):
+        for r in range(int((ranking.item[lane, 0] >= 0).sum())):
+            item, numbers = int(ranking.item[lane, 0, r]), _numbers(masks[lane, 0, r], order)
+            if not numbers and (lane, r) not in sent[0]:
+                numbers = _numbers(offers.verdict.full[0, lane] or offers.verdict.touch[0, lane], order)
+            at = sent[0].get((lane, r), sent[1].get((lane, r)))
+            p_open, p_click, p_unsubscribe = ranking.p_open[0, channel], ranking.p_click[lane, 0, r], ranking.p_unsubscribe[0, channel]
+            found.append(
+                Fate(
+                    channel=context.names[channel],
+                    item_id=context.model.item_ids[item],
+                    rank=r + 1,
+                    score=float(ranking.score[lane, 0, r]),
+                    source=SOURCES[int(ranking.source[lane, 0, r])],
+                    p_open=float(p_open),
+                    p_click=float(p_click),
+                    p_unsubscribe=float(p_unsubscribe),
+                    value=_value(context, float(p_open), float(p_click), float(p_unsubscribe), item),
+                    send_at=None if at is None else _time(context.grid.first_us + STEP_US * at),
+                    shadow=(lane, r) in sent[1],
+                    reasons=() if (lane, r) in sent[0] else tuple(clock.reason(n, channel, item) for n in numbers),
+                )
+            )
+    return found
+
+
+def _value(context: PlanContext, p_open: float, p_click: float, p_unsubscribe: float, item: int) -> float:
+    worth = context.settings.worth
+    return worth.opened * p_open + worth.clicked * float(context.items.value[item]) * p_click + worth.unsubscribed * p_unsubscribe
+
+
+def _moments(offers: Offers, chosen: npt.NDArray[np.bool_]) -> Mapping[tuple[int, int], int]:
+    """The moment of each (lane, place in its ranking) that a chosen offer holds."""
+    return {
+        (int(offers.lane[row]), int(rank)): int(offers.moment[row])
+        for row in np.flatnonzero(chosen)
+        for rank in offers.ranks[row][offers.ranks[row] >= 0]
+    }
+
+
+def _numbers(mask: np.uint64, order: IntArray) -> list[int]:
+    """The reasons in a mask, the headline first."""
+    return [int(number) for number in order if mask & bit(int(number))]
+
+
+class _Ahead:
+    """What each rule alone allows over the 40 days from the plan's start."""
+
+    def __init__(self, users: Users, context: PlanContext) -> None:
+        self.users, self.context, self.names = users, context, reason_names(context.rules)
+        self.grid = Grid(context.grid.first_us, AHEAD_US // STEP_US)
+        zones, zone, known = zone_codes(users.timezone, context.settings.timezone)
+        self.clock = Clock(
+            zones, zone, context.settings.as_of_us, context.settings.as_of_us + AHEAD_US + context.settings.lead_us + STEP_US
+        )
+        moments = self.grid.moments_us()
+        self.moments = Moments(moments, self.clock.zone, self.clock.wall_us(moments), zones, known)
+        self.blocked = unpack(blocked_by_history(users.sends, context.caps, self.grid, self.clock)[0], self.grid.n)
+        active = np.array(context.active, dtype=np.bool_)
+        self.batch = UserBatch(context.names, users.consent, users.ignored, users.ignored_us, active)
+
+    def reason(self, number: int, channel: int, item: int) -> Reason:
+        """The reason of that number for an item on a channel."""
+        if not 0 <= number < len(self.context.rules):
+            return Reason(self.names[number])
+        rule = self.context.rules[number]
+        if isinstance(rule, Cap):
+            counter, closed = self._cap(number, item)
+        elif isinstance(rule, Filter):
+            counter, closed = self._counter_of(rule, channel), self._closed_by(rule, channel)
+        else:
+            return Reason(self.names[number], rule.describe())
+        free = np.flatnonzero(~closed)
+        return Reason(self.names[number], rule.describe(), counter, _time(int(self.moments.utc_us[free[0]])) if len(free) else None)
+
+    def _closed_by(self, rule: Filter, channel: int) -> npt.NDArray[np.bool_]:
+        allowed = np.broadcast_to(rule.allows(self.batch, self.moments), (1, len(self.context.names), self.grid.n))
+        return ~np.asarray(allowed[0, channel], dtype=np.bool_)
+
+    def _counter_of(self, rule: Rule, channel: int) -> str:
+        if rule.rule == "opt_in":
+            return f"consent {CONSENTS[int(self.users.consent[0, channel])]}"
+        if rule.rule == "back_off":
+            return f"{int(self.users.ignored[0, channel])} ignored in a row"
+        return ""
+
+    def _cap(self, number: int, item: int) -> tuple[str, npt.NDArray[np.bool_]]:
+        """`n of m` about the plan's first moment, and the moments that the cap closes."""
+        caps, c = self.context.caps, int(np.flatnonzero(self.context.caps.rule == number)[0])
+        if not caps.same_item[c]:
+            return f"{self._near(c)} of {int(caps.maximum[c])}", self.blocked[c]
+        times = self._times_of(item, c)
+        close = np.abs(self.moments.utc_us[:, None] - times[None, :]) < caps.window_us[c]
+        last = f"last sent {_time(int(times.max())):%Y-%m-%dT%H:%MZ}" if len(times) else ""
+        return last, close.any(axis=1) if len(times) else np.zeros(self.grid.n, dtype=np.bool_)
+
+    def _near(self, c: int) -> int:
+        """Known sends that share the window before, or the calendar period of, the plan's first moment."""
+        caps, sends, start = self.context.caps, self.users.sends, self.grid.first_us
+        channel = sends.channel.astype(np.int64)
+        counted = (channel >= 0) & (caps.channels[c, np.maximum(channel, 0)] > 0) & (caps.counts[c, sends.item_class] > 0)
+        if caps.category[c]:
+            counted &= (sends.categories & caps.category[c]) != 0
+        if caps.per[c] == 0:
+            return int((counted & (sends.us > start - caps.window_us[c]) & (sends.us < start + caps.window_us[c])).sum())
+        periods = self.clock.periods_of_sends(sends.start, sends.us)[caps.per[c]]
+        now = self.clock.periods_of_moments(self.moments.utc_us[:1])[caps.per[c], 0, 0]
+        return int((counted & (periods == now)).sum())
+
+    def _times_of(self, item: int, c: int) -> IntArray:
+        sent, caps = self.users.sent_items, self.context.caps
+        channel = sent.channel.astype(np.int64)
+        mine = (sent.item == item) & (channel >= 0)
+        mine &= (caps.channels[c, np.maximum(channel, 0)] > 0) & (caps.counts[c, sent.item_class] > 0)
+        return sent.us[mine]
+
+
+def _time(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
