@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from notif_rec.config import Config
-from notif_rec.errors import DataError, UsageError
-from notif_rec.store import duplicates
+from notif_rec.errors import BugError, DataError, UsageError
+from notif_rec.store import duplicates, staging
 from notif_rec.store.header import ReadOptions
 from notif_rec.store.store import Store
+from notif_rec.store.typed import Typed
 from notif_rec.workflows.ingest import IngestResult, ingest, parse_limit
 
 CONFIG = Config(events={"view": 1.0, "save": 4.0})
@@ -146,7 +147,8 @@ def test_duplicates_without_event_id_are_equal_in_every_column(world: World) -> 
     same = ["u1,i1,push,view,2026-01-02T11:00:00+01:00,1.0,", "u1,i1,push,view,2026-01-02T10:00:00.000Z,,"]
     header = f"{HEADER},value,send_key"
     assert counts(world.take("events", events_csv(row, *others, *same, header=header))) == (10, 0, 2, 0)
-    assert counts(world.take("events", events_csv(*others, row, "u9,i1,push,view,2026-01-02T10:00:00Z,1,", header=header))) == (1, 0, 10, 0)
+    fresh = ["u9,i1,push,view,2026-01-02T10:00:00Z,1,", "u1,i1,push,view,2026-01-02T10:00:00Z,1,k2"]
+    assert counts(world.take("events", events_csv(*others, row, *fresh, header=header))) == (2, 0, 10, 0)
 
 
 def test_duplicates_by_event_id(world: World) -> None:
@@ -408,3 +410,18 @@ def test_progress_reaches_the_end(world: World) -> None:
     assert [stage for stage, _, _ in told] == ["reading file1.csv", "reading file2.csv", "storing", "storing"]
     assert all(0 <= done <= total for _, done, total in told)
     assert told[-1] == ("storing", 1, 1)
+
+
+def test_counts_that_do_not_add_up_are_a_bug(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """Conservation is checked on every file: a row that got lost between two stages is never passed over."""
+    real = staging.read_block
+
+    def lossy(*arguments: Any) -> Typed:
+        typed = real(*arguments)
+        return Typed(typed.rows.slice(1), typed.rejects, typed.warnings)
+
+    monkeypatch.setattr(staging, "read_block", lossy)
+    with pytest.raises(BugError, match="the counts do not add up") as caught:
+        world.take("events", events_csv("u1,i1,push,view,2026-01-02T10:00:00Z", "u2,i1,push,view,2026-01-02T10:00:00Z"))
+    assert caught.value.exit_code == 70
+    assert world.store.version().seq == 0
