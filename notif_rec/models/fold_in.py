@@ -33,8 +33,16 @@ def fold_in(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.f
     return factors
 
 
-@njit(cache=True, nogil=True)
-def _systems(indptr, items, weights, item_factors, gram, unobserved_weight, reg):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _systems(
+    indptr: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float32],
+    item_factors: npt.NDArray[np.float32],
+    gram: npt.NDArray[np.float64],
+    unobserved_weight: float,
+    reg: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """A = α0 YᵀY + Σ w y yᵀ + reg I and b = Σ (w + α0) y of each row."""
     n, f = len(reg), item_factors.shape[1]
     left, right = np.empty((n, f, f)), np.zeros((n, f))

@@ -83,8 +83,20 @@ def _join(blocks: Iterator[Block], n_items: int) -> Neighbours:
     return Neighbours(offsets, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
 
 
-@njit(cache=True, nogil=True)
-def _nearest(start, stop, k, n_items, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val, target):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _nearest(
+    start: int,
+    stop: int,
+    k: int,
+    n_items: int,
+    a_ptr: npt.NDArray[np.int32],
+    a_idx: npt.NDArray[np.int32],
+    a_val: npt.NDArray[np.float32],
+    b_ptr: npt.NDArray[np.int32],
+    b_idx: npt.NDArray[np.int32],
+    b_val: npt.NDArray[np.float32],
+    target: npt.NDArray[np.float32],
+) -> Block:
     """counts (stop − start,), item_index and weight of the k heaviest columns of rows [start, stop) of A·B·diag(target)."""
     counts = np.zeros(stop - start, np.int64)
     out_item = np.empty((stop - start) * k, np.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,11 @@ from scipy import sparse
 from notif_rec.models.fold_in import fold_in
 from notif_rec.models.model import ALS, CONTENT, SIMILAR, SOURCES, ChannelModel
 from notif_rec.models.taste import Taste, channel_weights, saturate
-from notif_rec.scoring.topk import Allowed, Boost, Chosen, Lists, top_k, walk
+from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
 
 __all__ = ["SOURCES", "Candidates", "Lists", "retrieve"]
 
-PEAK_CONTENT = 0.5  # an item whose factors are mostly its text's is called content
+MOSTLY = 0.5  # an item whose factors are mostly its text's is called content
 
 
 @dataclass(frozen=True)
@@ -95,38 +95,32 @@ def _known_users(
     """Blend: (1 − b) z(ALS) + b z(similar), z over all items of the model, whoever is eligible."""
     mean, spread = _als_moments(model, vectors)
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
-    boost, offset = _boost(model, weights)
     scaled = (vectors * factor[:, None]).astype(np.float32)
-    chosen = top_k(scaled, model.item_factors, k, allowed, boost, threads=threads)
+    chosen = top_k(scaled, model.item_factors, k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
-    result.score[rows] = chosen.score - (mean * factor + offset)[:, None]
-    result.source[rows] = _sources(model, chosen, mean * factor, offset)
+    result.score[rows] = chosen.score - (mean * factor)[:, None]
+    result.source[rows] = _sources(model, chosen, result.score[rows])
 
 
 def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and spread of each user's ALS scores over all items, from the items' own moments."""
     covariance = model.item_gram / max(len(model.item_factors), 1) - np.outer(model.item_mean, model.item_mean)
-    mean, variance = _moments(vectors, model.item_mean, covariance)
+    mean, variance = _moments(vectors, np.asarray(model.item_mean), covariance)
     return mean, np.sqrt(np.maximum(variance, 0))
 
 
-def _boost(model: ChannelModel, weights: sparse.csr_matrix) -> tuple[Boost | None, npt.NDArray[np.float64]]:
+def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
     near = model.similar
     if model.blend == 0 or not len(near.item_index):
-        return None, np.zeros(weights.shape[0])
-    offsets, item, weight = weights.indptr.astype(np.int64), weights.indices.astype(np.int32), weights.data.astype(np.float32)
-    mean, spread = _similar_moments(offsets, item, weight, near.offsets, near.item_index, near.weight, len(model.item_factors))
-    scale = np.where(spread > 0, model.blend / np.where(spread > 0, spread, 1), 0.0)
-    return Boost(offsets, item, weight, near.offsets, near.item_index, near.weight, scale), mean * scale
+        return None
+    profile = (weights.indptr.astype(np.int64), weights.indices.astype(np.int32), weights.data.astype(np.float32))
+    return Walk(float(model.blend), *profile, near.offsets, near.item_index, near.weight)
 
 
-def _sources(
-    model: ChannelModel, chosen: Chosen, als_offset: npt.NDArray[np.float64], boost_offset: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int8]:
+def _sources(model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
     """The stronger part of each score; a new item is its text's."""
-    als_part = chosen.score - chosen.boost - als_offset[:, None]
-    source = np.where(chosen.boost - boost_offset[:, None] > als_part, SIMILAR, ALS)
-    source[(model.content[chosen.item] > PEAK_CONTENT) & (source == ALS)] = CONTENT
+    source = np.where(chosen.walked > score - chosen.walked, SIMILAR, ALS)
+    source[(model.content[chosen.item] > MOSTLY) & (source == ALS)] = CONTENT
     source[chosen.item < 0] = -1
     return source.astype(np.int8)
 
@@ -183,11 +177,13 @@ def _rows_of(allowed: Allowed, rows: npt.NDArray[np.integer]) -> Allowed:
     count = np.diff(allowed.banned.offsets)[rows]
     offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     at = np.arange(offsets[-1]) + np.repeat(allowed.banned.offsets[rows] - offsets[:-1], count)
-    return replace(allowed, banned=Lists(offsets, allowed.banned.item[at]), shut=allowed.shut[rows])
+    return allowed._replace(banned=Lists(offsets, allowed.banned.item[at]), shut=allowed.shut[rows])
 
 
-@njit(cache=True, nogil=True)
-def _moments(vectors, item_mean, covariance):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _moments(
+    vectors: npt.NDArray[np.float32], item_mean: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """x · mean and xᵀ C x of each row, in float64 and a fixed order."""
     n, f = vectors.shape
     mean, variance = np.zeros(n), np.zeros(n)
@@ -202,26 +198,16 @@ def _moments(vectors, item_mean, covariance):  # type: ignore[no-untyped-def]
     return mean, variance
 
 
-@njit(cache=True, nogil=True)
-def _similar_moments(offsets, item, weight, near_at, near_item, near_weight, n_items):  # type: ignore[no-untyped-def]
-    """Mean and spread over all items of each user's sum of similar items."""
-    n = len(offsets) - 1
-    mean, spread = np.zeros(n), np.zeros(n)
-    acc = np.zeros(n_items, np.float32)
-    for u in range(n):
-        walk(acc, u, offsets, item, weight, near_at, near_item, near_weight)
-        total, squares = 0.0, 0.0
-        for j in range(n_items):
-            total += acc[j]
-            squares += np.float64(acc[j]) * acc[j]
-        mean[u] = total / n_items
-        spread[u] = np.sqrt(max(squares / n_items - mean[u] * mean[u], 0.0))
-    return mean, spread
-
-
-@njit(cache=True, nogil=True)
-def _first(items, order, ban_at, ban_item, group_of_item, shut):  # type: ignore[no-untyped-def]
-    """The first items of `order` that each user may have."""
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _first(
+    items: npt.NDArray[np.int32],
+    order: npt.NDArray[np.int32],
+    ban_at: npt.NDArray[np.int64],
+    ban_item: npt.NDArray[np.int32],
+    group_of_item: npt.NDArray[np.int16],
+    shut: npt.NDArray[np.bool_],
+) -> None:
+    """The first items of `order` that each user may have, into `items`."""
     for u in range(items.shape[0]):
         banned = ban_item[ban_at[u] : ban_at[u + 1]]
         n = 0

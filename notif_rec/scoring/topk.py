@@ -1,4 +1,4 @@
-"""Exact top-k over a float32 product, chosen by chunk maxima and scored again in float64.
+"""Exact top-k over a float32 product, nominated by the peaks of its strips and scored again in float64.
 
 A float32 product changes in its last bits with the shape of the batch. So it only nominates: everything within its error bound
 of the k-th best is scored again, row by row, in float64 and a fixed order. A user's list never depends on who else is there.
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,44 +18,43 @@ from numba import njit
 from threadpoolctl import threadpool_limits
 
 BLOCK = 128  # users whose product with all items is held at once, per thread
-CHUNK = 64
+LANES = DEPTH = 16  # a strip is every LANES-th score of a run: its peak is found without looking across a vector register
+RUN = LANES * DEPTH
+FEW = 128  # so many nominees are sorted by insertion
 HALF_ULP = 2.0**-24
-LANES = 8  # partial sums of a float64 dot product: fixed, so that every machine adds in the same order
 
 Vectors = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Items = npt.NDArray[np.int32]
+Wide = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Lists:
-    """Sorted int32 lists, one per user: those of user u are item[offsets[u]:offsets[u + 1]]."""
+class Lists(NamedTuple):
+    """Lists of items, one per user: those of user u are item[offsets[u]:offsets[u + 1]]."""
 
-    offsets: npt.NDArray[np.int64]
-    item: npt.NDArray[np.int32]
+    offsets: Ints
+    item: Items
 
 
-@dataclass(frozen=True)
-class Boost:
-    """What similar items add to a user's scores: scale[u] × Σ over the profile of weight × neighbour's weight.
+class Walk(NamedTuple):
+    """What similar items add to each user's scores: share × z(Σ over the profile of weight × neighbour's weight).
 
-    offsets, item, weight: the profile of each user. near_*: the neighbours of each item, CSR over all items. scale: (n_users,);
-    0 switches it off for a user. value: (n_users, k) out: the unscaled sum of each item chosen.
+    z is over all items. offsets, item, weight: the profile of each user. near_*: the neighbours of each item, CSR over all items.
     """
 
-    offsets: npt.NDArray[np.int64]
-    item: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float32]
-    near_offsets: npt.NDArray[np.int64]
-    near_item: npt.NDArray[np.int32]
-    near_weight: npt.NDArray[np.float32]
-    scale: npt.NDArray[np.float64]
+    share: float
+    offsets: Ints
+    item: Items
+    weight: Vectors
+    near_offsets: Ints
+    near_item: Items
+    near_weight: Vectors
 
 
-@dataclass(frozen=True)
-class Allowed:
-    """What may be chosen: `eligible` for anybody; of those not what `banned` lists for a user, nor items of a group that is
-    shut to the user.
+class Allowed(NamedTuple):
+    """What may be chosen: eligible items, of those not what `banned` lists for a user, nor items of a group shut to the user.
 
-    group_of_item: (n_items,) int16, -1 = open to all. shut: (n_users, n_groups) bool.
+    eligible: (n_items,) bool. group_of_item: (n_items,) int16, -1 = open to all. shut: (n_users, n_groups) bool.
     """
 
     eligible: npt.NDArray[np.bool_]
@@ -65,54 +65,57 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Chosen:
-    """item (n_users, k) int32, -1 where nothing is left; score float64, best first; boost float64: the part of `Boost`, scaled."""
+    """item (n_users, k) int32, -1 where nothing is left; score float64, best first, -inf there; walked: the Walk's part of it."""
 
-    item: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float64]
-    boost: npt.NDArray[np.float64]
+    item: Items
+    score: Wide
+    walked: Wide
 
 
-def top_k(users: Vectors, items: Vectors, k: int, allowed: Allowed, boost: Boost | None = None, *, threads: int = 1) -> Chosen:
-    """The k best allowed items of each user by dot product plus boost; ties by item index; the same bits for any `threads`.
+class _Table(NamedTuple):
+    """The eligible items: their vectors, their place among all, the place of each of all among them (-1 = none), by group."""
+
+    vectors: Vectors
+    live: Items
+    place: Items
+    group_offsets: Ints
+    group_item: Items
+
+
+def top_k(users: Vectors, items: Vectors, k: int, allowed: Allowed, walk: Walk | None = None, *, threads: int = 1) -> Chosen:
+    """The k best allowed items of each user by dot product plus walk; ties by item index; the same bits for any `threads`.
 
     users: (n_users, f). items: (n_items, f).
     """
     n = len(users)
     chosen = Chosen(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf), np.zeros((n, k)))
-    live = np.flatnonzero(allowed.eligible).astype(np.int32)
-    if not n or not len(live) or not k:
+    if not n or not allowed.eligible.any() or not k:
         return chosen
-    table = items if len(live) == len(items) else np.ascontiguousarray(items[live])
-    longest = float(np.sqrt(np.einsum("ij,ij->i", table, table, dtype=np.float64).max()))
-    slack = 2 * (users.shape[1] + 4) * HALF_ULP * np.linalg.norm(users.astype(np.float64), axis=1) * longest
-    groups = _groups(allowed.group_of_item[live], allowed.shut.shape[1])
-    place = np.full(len(items), -1, np.int32)
-    place[live] = np.arange(len(live), dtype=np.int32)
-    adds = boost or _no_boost(n, len(items))
+    table = _table(items, allowed)
+    longest = float(np.sqrt(np.einsum("ij,ij->i", table.vectors, table.vectors, dtype=np.float64).max()))
+    length = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
+    slack = 2 * (users.shape[1] + 4) * HALF_ULP * length * longest
+    width = len(table.live)
+    walk = walk or _no_walk(n, len(items))
 
     def work(buffer: Vectors, start: int, stop: int) -> None:
-        scores = buffer[: stop - start]
-        np.matmul(users[start:stop], table.T, out=scores)
-        _choose(
-            scores, start, users, table, live, place, slack,
-            adds.offsets, adds.item, adds.weight, adds.near_offsets, adds.near_item, adds.near_weight, adds.scale,
-            allowed.banned.offsets, allowed.banned.item, groups.offsets, groups.item, allowed.shut,
-            k, chosen.item, chosen.score, chosen.boost,
-        )  # fmt: skip
+        np.matmul(users[start:stop], table.vectors.T, out=buffer[: stop - start, :width])
+        _choose(buffer, start, stop, users, table, slack, walk, allowed.banned, allowed.shut, k, chosen.item, chosen.score, chosen.walked)
 
-    _each_block(work, n, len(live), threads)
+    each_block(work, n, width, threads)
     return chosen
 
 
-def _each_block(work: Callable[[Vectors, int, int], None], n: int, width: int, threads: int) -> None:
+def each_block(work: Callable[[Vectors, int, int], None], n: int, width: int, threads: int) -> None:
+    """Calls work(buffer, start, stop) for blocks of n users, `threads` at once; a buffer has `width` columns and some to spare."""
     starts = deque(range(0, n, BLOCK))
 
     def drain(_: int) -> None:
-        buffer = np.empty((min(BLOCK, n), width), np.float32)
-        while True:
+        buffer = np.empty((min(BLOCK, n), -(-width // RUN) * RUN), np.float32)
+        while starts:
             try:
                 start = starts.popleft()
-            except IndexError:
+            except IndexError:  # another thread took the last one
                 return
             work(buffer, start, min(start + BLOCK, n))
 
@@ -124,99 +127,134 @@ def _each_block(work: Callable[[Vectors, int, int], None], n: int, width: int, t
             list(pool.map(drain, range(threads)))
 
 
-def _groups(group: npt.NDArray[np.int16], n_groups: int) -> Lists:
-    """The places of the items of each group."""
+def _table(items: Vectors, allowed: Allowed) -> _Table:
+    live = np.flatnonzero(allowed.eligible).astype(np.int32)
+    place = np.full(len(items), -1, np.int32)
+    place[live] = np.arange(len(live), dtype=np.int32)
+    group = allowed.group_of_item[live]
     order = np.argsort(group, kind="stable").astype(np.int32)
-    offsets = np.searchsorted(group[order], np.arange(n_groups + 1)).astype(np.int64)
-    return Lists(offsets, order)
+    offsets = np.searchsorted(group[order], np.arange(allowed.shut.shape[1] + 1)).astype(np.int64)
+    return _Table(items if len(live) == len(items) else items[live], live, place, offsets, order)
 
 
-def _no_boost(n_users: int, n_items: int) -> Boost:
-    none, no_weight = np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return Boost(np.zeros(n_users + 1, np.int64), none, no_weight, np.zeros(n_items + 1, np.int64), none, no_weight, np.zeros(n_users))
+def _no_walk(n_users: int, n_items: int) -> Walk:
+    item, weight = np.zeros(0, np.int32), np.zeros(0, np.float32)
+    return Walk(0.0, np.zeros(n_users + 1, np.int64), item, weight, np.zeros(n_items + 1, np.int64), item, weight)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _choose(
-    scores, start, users, table, live, place, slack,
-    own_at, own_item, own_weight, near_at, near_item, near_weight, scale,
-    ban_at, ban_item, group_at, group_item, shut,
-    k, out_item, out_score, out_boost,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Fills rows start… of out_* from the product `scores` of these users with `table`; changes `scores`."""
-    m = table.shape[0]
-    acc = np.zeros(place.shape[0] if own_item.shape[0] else 0, np.float32)
-    found = np.empty(m, np.int32)
-    for r in range(scores.shape[0]):
-        u = start + r
-        row = scores[r]
-        room = slack[u]
-        boosted = scale[u] != 0.0 and own_at[u] < own_at[u + 1]
-        if boosted:
-            room += _boost(row, acc, u, live, own_at, own_item, own_weight, near_at, near_item, near_weight, np.float32(scale[u]))
-        for p in range(ban_at[u], ban_at[u + 1]):
-            if place[ban_item[p]] >= 0:
-                row[place[ban_item[p]]] = -np.inf
+    scores: Vectors,
+    start: int,
+    stop: int,
+    users: Vectors,
+    table: _Table,
+    slack: Wide,
+    walk: Walk,
+    banned: Lists,
+    shut: npt.NDArray[np.bool_],
+    k: int,
+    out_item: Items,
+    out_score: Wide,
+    out_walked: Wide,
+) -> None:
+    """Fills rows start to stop of out_* from the product `scores` of these users with the table; changes `scores`."""
+    live, place, m = table.live, table.place, table.live.shape[0]
+    walked = np.zeros(place.shape[0] if walk.share > 0.0 else 0, np.float32)
+    peaks = np.empty((scores.shape[1] // DEPTH + RUN - 1) // RUN * RUN, np.float32)
+    tops, heap = np.empty(peaks.shape[0] // DEPTH, np.float32), np.empty(k, np.float32)
+    found, exact, order = np.empty(m, np.int32), np.empty(m, np.float64), np.empty(m, np.int32)
+    for u in range(start, stop):
+        row = scores[u - start]
+        row[m:] = -np.inf
+        room, mean, scale = slack[u], 0.0, 0.0
+        if walk.share > 0.0 and walk.offsets[u] < walk.offsets[u + 1]:
+            _walk(walked, u, walk)
+            mean, scale, most = _standard(walked, walk.share)
+            _add(row, walked, np.float32(scale), live)
+            room += 8.0 * HALF_ULP * scale * most
+        for p in range(banned.offsets[u], banned.offsets[u + 1]):
+            if place[banned.item[p]] >= 0:
+                row[place[banned.item[p]]] = -np.inf
         for g in range(shut.shape[1]):
             if shut[u, g]:
-                for p in range(group_at[g], group_at[g + 1]):
-                    row[group_item[p]] = -np.inf
-        n = _nominate(row, k, room, found)
-        exact = np.empty(n, np.float64)
+                for p in range(table.group_offsets[g], table.group_offsets[g + 1]):
+                    row[table.group_item[p]] = -np.inf
+        n = _nominate(row, k, room, peaks, tops, heap, found)
         for i in range(n):
-            exact[i] = _dot(users[u], table[found[i]])
-            if boosted:
-                exact[i] += scale[u] * acc[live[found[i]]]
-        order = np.argsort(-exact, kind="mergesort")  # stable: ties stay in item order
+            exact[i] = _dot(users[u], table.vectors[found[i]])
+            if scale > 0.0:
+                exact[i] += scale * (walked[live[found[i]]] - mean)
+        _rank(exact, found, n, order)
         for i in range(min(k, n)):
-            at = found[order[i]]
-            out_item[u, i] = live[at]
-            out_score[u, i] = exact[order[i]]
-            if boosted:
-                out_boost[u, i] = scale[u] * acc[live[at]]
+            item = live[found[order[i]]]
+            out_item[u, i], out_score[u, i] = item, exact[order[i]]
+            if scale > 0.0:
+                out_walked[u, i] = scale * (walked[item] - mean)
 
 
-@njit(cache=True, nogil=True)
-def _boost(row, acc, u, live, own_at, own_item, own_weight, near_at, near_item, near_weight, scale):  # type: ignore[no-untyped-def]
-    """Adds the boost to `row`, leaves the sums in `acc`; returns what rounding may have cost, twice."""
-    walk(acc, u, own_at, own_item, own_weight, near_at, near_item, near_weight)
-    most = np.float32(0.0)
-    for j in range(row.shape[0]):
-        most = max(most, acc[live[j]])
-        row[j] += scale * acc[live[j]]
-    return 8.0 * HALF_ULP * abs(scale) * most
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _walk(walked: Vectors, u: int, walk: Walk) -> None:
+    """walked (n_items,) = Σ over user u's profile of weight × neighbour's weight, added in a fixed order."""
+    walked[:] = 0.0
+    for p in range(walk.offsets[u], walk.offsets[u + 1]):
+        weight = walk.weight[p]
+        for q in range(walk.near_offsets[walk.item[p]], walk.near_offsets[walk.item[p] + 1]):
+            walked[walk.near_item[q]] += weight * walk.near_weight[q]
 
 
-@njit(cache=True, nogil=True)
-def walk(acc, u, own_at, own_item, own_weight, near_at, near_item, near_weight):  # type: ignore[no-untyped-def]
-    """acc (n_items,) float32 = Σ over user u's profile of weight × neighbour's weight, added in a fixed order."""
-    acc[:] = 0.0
-    for p in range(own_at[u], own_at[u + 1]):
-        for q in range(near_at[own_item[p]], near_at[own_item[p] + 1]):
-            acc[near_item[q]] += own_weight[p] * near_weight[q]
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz"})  # type: ignore[untyped-decorator]
+def _standard(walked: Vectors, share: float) -> tuple[float, float, float]:
+    """Mean, share / spread (0 where there is no spread) and largest of the sums."""
+    total, squares, most = 0.0, 0.0, np.float32(0.0)
+    for j in range(walked.shape[0]):
+        value = np.float64(walked[j])
+        total += value
+        squares += value * value
+        most = max(most, walked[j])
+    mean = total / walked.shape[0]
+    variance = squares / walked.shape[0] - mean * mean
+    return mean, share / np.sqrt(variance) if variance > 0.0 else 0.0, np.float64(most)
 
 
-@njit(cache=True, nogil=True)
-def _nominate(row, k, room, found):  # type: ignore[no-untyped-def]
-    """Writes the ascending places of all entries that may be among the k best into `found`; returns how many."""
-    m = row.shape[0]
-    n_chunks = (m + CHUNK - 1) // CHUNK
-    peaks = np.empty(n_chunks, np.float32)
-    for c in range(n_chunks):
-        peaks[c] = _peak(row[c * CHUNK : min(c * CHUNK + CHUNK, m)])
-    least = -np.inf
-    if n_chunks > k:
-        least = np.float64(np.partition(peaks, n_chunks - k)[n_chunks - k]) - room
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add(row: Vectors, walked: Vectors, scale: np.float32, live: Items) -> None:
+    m = live.shape[0]
+    if m == walked.shape[0]:
+        for j in range(m):
+            row[j] += scale * walked[j]
+    else:
+        for j in range(m):
+            row[j] += scale * walked[live[j]]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _nominate(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, heap: Vectors, found: Items) -> int:
+    """Writes the places of all entries that may be among the k best into `found`, in no order; returns how many.
+
+    The k-th highest peak is no higher than the k-th best score, so what is lower by `room` cannot be among the best. `tops` are
+    the peaks of the peaks.
+    """
+    _find_peaks(row, peaks)
+    _find_peaks(peaks, tops)
+    least = _kth(tops if tops.shape[0] >= 2 * k else peaks, k, heap) - room
     n = 0
-    for c in range(n_chunks):
-        if peaks[c] >= least and peaks[c] > -np.inf:
-            for j in range(c * CHUNK, min(c * CHUNK + CHUNK, m)):
-                if row[j] >= least and row[j] > -np.inf:
-                    found[n] = j
-                    n += 1
-    if n <= k:
-        return n
-    least = np.float64(np.partition(row[found[:n]], n - k)[n - k]) - room
+    for t in range(tops.shape[0]):
+        if tops[t] >= least and tops[t] > -np.inf:
+            first_peak = t // LANES * RUN + t % LANES
+            for s in range(first_peak, first_peak + RUN, LANES):
+                if peaks[s] >= least and peaks[s] > -np.inf:
+                    first = s // LANES * RUN + s % LANES
+                    for j in range(first, first + RUN, LANES):
+                        if row[j] >= least and row[j] > -np.inf:
+                            found[n] = j
+                            n += 1
+    return n if n <= 2 * k else _narrow(row, k, room, heap, found, n)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _narrow(row: Vectors, k: int, room: float, heap: Vectors, found: Items, n: int) -> int:
+    least = _kth(row[found[:n]], k, heap) - room
     kept = 0
     for i in range(n):
         if row[found[i]] >= least:
@@ -225,25 +263,62 @@ def _nominate(row, k, room, found):  # type: ignore[no-untyped-def]
     return kept
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _peak(values):  # type: ignore[no-untyped-def]
-    most = np.float32(-np.inf)
-    for i in range(values.shape[0]):
-        most = max(most, values[i])
-    return most
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
+def _find_peaks(row: Vectors, peaks: Vectors) -> None:
+    """peaks[r · LANES + l] = the highest of row[r · RUN + l :: LANES] within run r; −inf beyond the last run of `row`."""
+    step = LANES
+    for run in range(row.shape[0] // RUN):
+        a, first = row[run * RUN : (run + 1) * RUN], run * step
+        for i in range(LANES):  # written out, since only so it becomes one pass of vector instructions
+            low = max(max(a[i], a[i + step]), max(a[i + 2 * step], a[i + 3 * step]))
+            low = max(low, max(max(a[i + 4 * step], a[i + 5 * step]), max(a[i + 6 * step], a[i + 7 * step])))
+            high = max(max(a[i + 8 * step], a[i + 9 * step]), max(a[i + 10 * step], a[i + 11 * step]))
+            high = max(high, max(max(a[i + 12 * step], a[i + 13 * step]), max(a[i + 14 * step], a[i + 15 * step])))
+            peaks[first + i] = max(low, high)
+    peaks[row.shape[0] // DEPTH :] = -np.inf
 
 
-@njit(cache=True, nogil=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    """a · b in float64, in LANES partial sums."""
-    part = np.zeros(LANES, np.float64)
-    whole = a.shape[0] // LANES * LANES
-    for i in range(0, whole, LANES):
-        for lane in range(LANES):
-            part[lane] += np.float64(a[i + lane]) * np.float64(b[i + lane])
-    for i in range(whole, a.shape[0]):
-        part[0] += np.float64(a[i]) * np.float64(b[i])
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _kth(values: Vectors, k: int, heap: Vectors) -> float:
+    """The k-th highest value, −inf where there are fewer; `heap` has k places, the lowest first."""
+    heap[:] = -np.inf
+    for value in values:
+        if value > heap[0]:
+            at = 0
+            while 2 * at + 1 < k:
+                child = 2 * at + 1
+                if child + 1 < k and heap[child + 1] < heap[child]:
+                    child += 1
+                if heap[child] >= value:
+                    break
+                heap[at] = heap[child]
+                at = child
+            heap[at] = value
+    return np.float64(heap[0])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rank(exact: Wide, found: Items, n: int, order: Items) -> None:
+    """order[:n]: the nominees, highest exact score first, ties by place."""
+    if n > FEW:
+        by_place = np.argsort(found[:n])
+        order[:n] = by_place[np.argsort(-exact[:n][by_place], kind="mergesort")]
+        return
+    for i in range(n):
+        at = i
+        while at > 0:
+            other = order[at - 1]
+            if exact[other] > exact[i] or (exact[other] == exact[i] and found[other] < found[i]):
+                break
+            order[at] = other
+            at -= 1
+        order[at] = i
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+def _dot(a: Vectors, b: Vectors) -> float:
+    """a · b in float64; the compiler fixes the order of the sum, whatever the batch."""
     total = 0.0
-    for lane in range(LANES):
-        total += part[lane]
+    for i in range(a.shape[0]):
+        total += np.float64(a[i]) * np.float64(b[i])
     return total
