@@ -97,6 +97,7 @@ def _buckets(regularization: npt.NDArray[np.float64]) -> list[tuple[int, int, fl
     """(start, stop, mean regularisation) of runs whose values lie within BUCKET_RATIO; `regularization` ascends."""
     if not len(regularization):
         return []
-    step = np.floor(np.log(regularization / regularization[0]) / np.log(BUCKET_RATIO))
+    logs = np.log(np.maximum(regularization, 1e-300))  # 0 only where there are no columns
+    step = np.floor((logs - logs[0]) / np.log(BUCKET_RATIO))
     edges = np.flatnonzero(np.diff(step, prepend=-1, append=np.inf))
     return [(int(a), int(b), float(regularization[a:b].mean())) for a, b in pairwise(edges)]

@@ -119,7 +119,7 @@ def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
 
 def _sources(model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
     """The stronger part of each score; a new item is its text's."""
-    source = np.where(chosen.walked > score - chosen.walked, SIMILAR, ALS)
+    source = np.where((chosen.walked != 0) & (chosen.walked > score - chosen.walked), SIMILAR, ALS)
     source[(model.content[chosen.item] > MOSTLY) & (source == ALS)] = CONTENT
     source[chosen.item < 0] = -1
     return source.astype(np.int8)
