@@ -72,6 +72,14 @@ def open_workspace(settings: Settings, *, create: bool = False) -> Workspace:
     return Workspace(config, Store.create(path) if create else Store.open(path))
 
 
+def read_config(settings: Settings) -> Config:
+    """The config, or all defaults where none is named and none lies here: for commands that need no workspace."""
+    from notif_rec.config import Config, load_config
+
+    unnamed = settings.config == Path(CONFIG_NAME) and not settings.config.exists()
+    return Config() if unnamed else load_config(settings.config)
+
+
 def default_jobs() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

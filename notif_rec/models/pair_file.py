@@ -63,7 +63,7 @@ def encode(pairs: Pairs, user_ids: pa.Array | None = None, item_ids: pa.Array | 
     """Pairs as numbers, by the given dictionaries or by their own, whose order is that of the texts."""
     users = _dictionary(pairs.user) if user_ids is None else user_ids
     items = _dictionary(pairs.item) if item_ids is None else item_ids
-    return Coded(_codes(pairs.user, users), _codes(pairs.item, items), users, items)
+    return Coded(positions(pairs.user, users), positions(pairs.item, items), users, items)
 
 
 def _dictionary(ids: pa.ChunkedArray) -> pa.Array:
@@ -71,7 +71,8 @@ def _dictionary(ids: pa.ChunkedArray) -> pa.Array:
     return distinct.take(pc.sort_indices(distinct))
 
 
-def _codes(ids: pa.ChunkedArray, dictionary: pa.Array) -> npt.NDArray[np.int32]:
+def positions(ids: pa.ChunkedArray | pa.Array, dictionary: pa.Array) -> npt.NDArray[np.int32]:
+    """The place of each id in the dictionary, -1 where it is not there."""
     found = pc.fill_null(pc.index_in(ids, value_set=dictionary), -1)
     codes: npt.NDArray[np.int32] = np.asarray(found.to_numpy(), dtype=np.int32)
     return codes

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from notif_rec.models.fit import Evidence, fallback_of
 from notif_rec.models.model import ChannelModel, Fallback, Segments
@@ -92,12 +91,6 @@ def take_users(taste: Taste, rows: npt.NDArray[np.integer]) -> Taste:
     offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
     at = np.arange(offsets[-1]) + np.repeat(taste.offsets[rows] - offsets[:-1], size)
     return Taste(offsets, taste.item_index[at], taste.channel[at], taste.weight[at])
-
-
-def lists_of(user_items: sparse.csr_matrix) -> Lists:
-    """The items of each row."""
-    rows = user_items.sorted_indices()
-    return Lists(rows.indptr.astype(np.int64), rows.indices.astype(np.int32))
 
 
 def _unpersonal(model: ChannelModel, fallback: Fallback, asked: Asked, k: int, threads: int) -> Items:

@@ -35,9 +35,7 @@ class Reading:
     def evidence(self, settings: ModelSettings) -> Evidence:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
-        return Evidence(
-            read.taste, len(read.item_codes), read.recency(self.as_of, settings.recent_half_life), self.segment, self.segments
-        )
+        return Evidence(read.taste, len(read.item_codes), read.recency(self.as_of, settings.recent_half_life), self.segment, self.segments)
 
 
 def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_lives: Sequence[timedelta | None]) -> Reading:
