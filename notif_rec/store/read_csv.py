@@ -88,13 +88,13 @@ class _CsvReader:
 
     def _parse(self, text: bytes) -> pa.Table:
         """The columns in use as text; every record in `text` is sound."""
-        names = [str(i) for i in range(len(self.names))]
+        names = ",".join(str(i) for i in range(len(self.names)))
         used = [str(i) for i in sorted({*self.place.values(), *self.extras.values()})]
         if not text:
             return pa.table({name: pa.array([], pa.string()) for name in used})
         return pa_csv.read_csv(
-            pa.BufferReader(text),
-            read_options=pa_csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+            pa.BufferReader(b"%b\n%b" % (names.encode(), text)),  # a header of ours: Arrow would eat a BOM that starts a row
+            read_options=pa_csv.ReadOptions(block_size=len(names) + len(text) + 2, use_threads=False),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert_options=pa_csv.ConvertOptions(
                 column_types={name: pa.string() for name in used}, include_columns=used, strings_can_be_null=False, check_utf8=False

@@ -192,6 +192,8 @@ def test_a_semicolon_in_the_only_column_is_told(tmp_path: Path) -> None:
         read(path, "users")
     path.write_bytes(b"user_id\nu1\n\nu2\n")
     assert [r["user_id"] for r in read(path, "users").rows] == ["u1", "u2"]
+    path.write_bytes(b"user_id\n\xef\xbb\xbf\n\xef\xbb\xbfu2\n")
+    assert [r["user_id"] for r in read(path, "users").rows] == ["\ufeff", "\ufeffu2"], "a mark inside the file is no mark"
 
 
 def test_line_numbers_go_on_after_quoted_line_breaks(tmp_path: Path) -> None:
