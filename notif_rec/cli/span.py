@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from notif_rec.strict_yaml import parse_duration
-
 
 class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
     """`30m`, `12h`, `7d` or `2w`, as in the config; never zero."""
@@ -17,6 +15,8 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """The length of time."""
+        from notif_rec.strict_yaml import parse_duration
+
         try:
             found = parse_duration(value)
         except ValueError as error:
