@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 from notif_rec.models.als import AlsSettings, Factors, fit_als
 from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
+from notif_rec.models.regression import fit_neighbours
 from notif_rec.models.settings import ModelSettings
-from notif_rec.models.similar import Neighbours, fit_similar
+from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
@@ -50,7 +51,7 @@ def fit_channel(
     report = progress or (lambda stage, done, total: None)
     factors = fit_als(user_items, als, threads=threads, progress=lambda done, total: report(f"{name}: factors", done, total))
     report(f"{name}: similar items", 0, 1)
-    similar = fit_similar(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
+    similar = fit_neighbours(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
     fallback = fallback_of(evidence, code, settings.transfer)
     return assemble(name, code, settings, unit, user_items, als, factors, similar, fallback)
 

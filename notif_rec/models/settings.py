@@ -20,6 +20,9 @@ class SimilarSettings(StrictModel):
     source_exponent: float = Field(default=0.6, ge=0, le=2, description="how much the popularity of a liked item is discounted")
     target_exponent: float = Field(default=0.3, ge=0, le=2, description="how much the popularity of a recommended item is discounted")
     neighbours: int = Field(default=400, ge=1, le=5000, description="similar items kept for each item")
+    regression: float = Field(default=0.5, ge=0, le=1, description="share of the ridge regression between items; the rest is the walk")
+    ridge: float = Field(default=7.0, gt=0, le=1e4, description="how far the regression is pulled to 0, times √ of an item's mean degree")
+    support: int = Field(default=64, ge=1, le=500, description="items that may foretell an item in the regression")
 
 
 class ModelSettings(StrictModel):
