@@ -29,6 +29,7 @@ MOST_SENDS = 2_000_000  # more would not move a rate
 MOST_RANKED = 200_000
 RECENT_US = 28 * DAY_US
 ENOUGH_ITEMS, FEWEST_ITEMS, FEWEST_CLICKS = 200, 50, 5
+NO_HOURS = -1
 DEPTH = int(LAST_RANKS[-1])  # ranks beyond are all alike
 
 SHUT = """
@@ -69,6 +70,8 @@ def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcome
         item=sends.item[items],
         item_clicked=answers.clicked[items],
         item_rank=np.full(len(items), NOT_RANKED, np.int32),
+        hours_row=np.full(len(whole), NO_HOURS, np.int32),
+        own_hours=np.zeros((0, HOURS), np.float32),
         activity=local_hours(past.events, zone, shared.zones, facts, now).sum(axis=0, dtype=np.float64),
         unattributed=answers.unattributed,
     )
@@ -77,7 +80,7 @@ def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcome
 def _joined(parts: Sequence[SendOutcomes]) -> SendOutcomes:
     ends = np.cumsum([0] + [part.offsets[-1] for part in parts])
     offsets = np.concatenate([[0], *(part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True))]).astype(np.int64)
-    names = ("user", "channel", "at_us", "hour", "opened", "unsubscribed", "item", "item_clicked", "item_rank")
+    names = ("user", "channel", "at_us", "hour", "opened", "unsubscribed", "item", "item_clicked", "item_rank", "hours_row", "own_hours")
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     activity = np.sum([part.activity for part in parts], axis=0)
     return SendOutcomes(**columns, offsets=offsets, activity=activity, unattributed=sum(part.unattributed for part in parts))
@@ -120,19 +123,24 @@ def read_shelf(
 def rank_sends(
     connection: duckdb.DuckDBPyConnection, model: Model, facts: Facts, shelf: Shelf, since: datetime, sends: SendOutcomes
 ) -> SendOutcomes:
-    """`sends` with the rank of each item sent from `since` on, among all that its user could have been sent.
+    """`sends` with the rank of each item sent from `since` on, among all that its user could have been sent, and the own hours of
+    the user.
 
-    model: fitted at `since`; the users' taste is as of then too, so that no rank knows of the sends or of what came of them.
+    model: fitted at `since`; taste and hours are as of then too, so that they know nothing of the sends or of what came of them.
     """
     late = sends.at_us >= to_us(since)
     users, shared = np.unique(sends.user[late]), read_shared(connection, facts, since)
-    rank = sends.item_rank.copy()
+    rank, hours_row = sends.item_rank.copy(), sends.hours_row.copy()
+    own_hours: list[npt.NDArray[np.float32]] = []
     lookup = model.item_rows(1 + max(int(sends.item.max(initial=-1)), int(model.item_codes.max(initial=-1))))
     for span in bucket_spans(connection):
         past = read_past(connection, span, facts, users)
         nobody = np.zeros((len(past.users), len(facts.channels)), np.bool_)
         batch = make_rows(past, nobody, facts, to_us(since), shared)
         found = unpack_users(batch, lookup, len(facts.channels), len(facts.audiences))
+        mine, row = _sends_of(sends, late, found)
+        hours_row[mine] = sum(map(len, own_hours)) + row
+        own_hours.append(found.hours)
         for channel, name in enumerate(facts.channels):
             items, row = _items_of(sends, late & (sends.channel == channel), found)
             exclude = Lists(found.seen_start, found.seen_item) if shelf.exclude_seen[channel] else None
@@ -140,18 +148,26 @@ def rank_sends(
             rank[items] = rank_of(model, model.channels[name], found, row, asked, shelf.eligible[channel], exclude)
         if (rank != NOT_RANKED).sum() >= MOST_RANKED:
             break
-    return replace(sends, item_rank=rank)
+    return replace(sends, item_rank=rank, hours_row=hours_row, own_hours=np.concatenate(own_hours))
 
 
 def _items_of(
     sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The places of the items of the wanted sends to `users`, and the row of the user of each."""
+    mine, row = _sends_of(sends, wanted, users)
+    sizes = np.diff(sends.offsets)
+    return ragged(sends.offsets[:-1], sizes, mine), np.repeat(row, sizes[mine])
+
+
+def _sends_of(
+    sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The places of the wanted sends to `users`, and the row of the user of each."""
     row_of = np.full(1 + max(int(sends.user.max(initial=-1)), int(users.user.max(initial=-1))), -1, np.int64)
     row_of[users.user] = np.arange(users.n)
     mine = np.flatnonzero(wanted & (row_of[sends.user] >= 0))
-    sizes = np.diff(sends.offsets)
-    return ragged(sends.offsets[:-1], sizes, mine), np.repeat(row_of[sends.user[mine]], sizes[mine])
+    return mine, row_of[sends.user[mine]]
 
 
 def rank_of(

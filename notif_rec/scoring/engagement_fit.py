@@ -20,7 +20,7 @@ from notif_rec.scoring.engagement import (
     prior_of,
     rank_bucket,
 )
-from notif_rec.scoring.send_time import HOURS, HourProfile, fit_hours
+from notif_rec.scoring.send_time import HOURS, HourProfile, fit_hours, fit_pull
 
 OPEN_PRIOR, CLICK_PRIOR, UNSUBSCRIBE_PRIOR = 20.0, 50.0, 500.0  # sends, items and sends that a benchmark is worth
 BUCKET_PRIOR = 10.0  # expected clicks that the shape over ranks is worth in each bucket
@@ -35,7 +35,8 @@ class SendOutcomes:
 
     user: codes. channel: index. hour: local hour of the send, 0..23. opened: opened or clicked. item_clicked: in [0, 1], a
     click that names no item is spread over the items of its send. item_rank: from 0 as scoring/ranks.py found it, -1 = not on
-    the list, NOT_RANKED where nobody looked.
+    the list, NOT_RANKED where nobody looked. hours_row: the row of own_hours (n, 24), what was known of the user's own hours well
+    before the send, -1 where nobody looked.
     """
 
     user: npt.NDArray[np.int32]
@@ -48,6 +49,8 @@ class SendOutcomes:
     item: npt.NDArray[np.int32]
     item_clicked: npt.NDArray[np.float32]
     item_rank: npt.NDArray[np.int32]
+    hours_row: npt.NDArray[np.int32]
+    own_hours: npt.NDArray[np.float32]
     activity: FloatArray  # (24,) everybody's opens, clicks and visits by local hour
     unattributed: int = 0  # outcomes that belong to no send of the window
 
@@ -203,4 +206,6 @@ def _fit_hours(sends: SendOutcomes, n_channels: int) -> HourProfile:
     cell = sends.channel.astype(np.int64) * HOURS + sends.hour
     n_sends = np.bincount(cell, minlength=n_channels * HOURS).astype(np.float64)
     answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * HOURS).astype(np.float64)
-    return fit_hours(n_sends.reshape(n_channels, HOURS), answers.reshape(n_channels, HOURS), sends.activity)
+    profile = fit_hours(n_sends.reshape(n_channels, HOURS), answers.reshape(n_channels, HOURS), sends.activity)
+    of = np.flatnonzero(sends.hours_row >= 0)
+    return fit_pull(profile, sends.own_hours[sends.hours_row[of]], sends.channel[of], sends.hour[of], sends.opened[of])

@@ -19,7 +19,7 @@ IDS = ["zoë", "b-2", "B-2", "a,1", "suppressed only"]
 WHEN = st.one_of(  # few moments, so that many meet
     st.sampled_from([-72, -30, -24, 0]).map(lambda h: AS_OF + h * HOUR),
     st.sampled_from([-96, -72, -48, -24, -24, 0, 24]).map(lambda h: AS_OF + h * HOUR),
-    st.integers(-24 * 12, 24 * 3).map(lambda h: AS_OF + h * HOUR / 2),
+    st.integers(-24 * 20, 24 * 3).map(lambda h: AS_OF + h * HOUR / 2),
 )
 CHANNEL = st.sampled_from(["push", "push", "email", "", "fax"])
 USER, ITEM, KEY = st.integers(0, 3), st.integers(-1, 4), st.sampled_from([None, None, "k1", "k2"])

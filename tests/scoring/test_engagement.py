@@ -46,7 +46,7 @@ def outcomes(**columns: npt.ArrayLike) -> SendOutcomes:
         "user": np.arange(n, dtype=np.int32), "channel": np.zeros(n, np.int8), "at_us": np.arange(n, dtype=np.int64),
         "hour": np.full(n, 12, np.int8), "opened": np.zeros(n, np.bool_), "unsubscribed": np.zeros(n, np.bool_),
         "item": np.zeros(items, np.int32), "item_clicked": np.zeros(items, np.float32), "item_rank": np.full(items, NOT_RANKED, np.int32),
-        "activity": np.zeros(24),
+        "hours_row": np.full(n, -1, np.int32), "own_hours": np.zeros((0, 24), np.float32), "activity": np.zeros(24),
     }  # fmt: skip
     return SendOutcomes(**(empty | given | {"offsets": offsets}))  # type: ignore[arg-type]
 
