@@ -9,16 +9,19 @@ from notif_rec.audit.facts import span_us
 from notif_rec.audit.rules import Check
 
 # `unsubscribed` and `complained` mean no until a later `subscribed` or a users row with a later date; an undated yes never overrides.
+# Beside that, `subscribed` means yes unless the users row says otherwise, undated or later.
 CONSENT = """
 WITH words AS (
   SELECT o.send_key, o."user", o.channel, u.consent[o.channel] AS word, u.consent_at[o.channel] AS word_at,
     (SELECT max(timestamp) FROM events e WHERE e."user" = o."user" AND e.channel IN ('', o.channel)
        AND e.event IN ('unsubscribed', 'complained')) AS out_at,
     (SELECT max(timestamp) FROM events e WHERE e."user" = o."user" AND e.channel IN ('', o.channel) AND e.event = 'subscribed') AS in_at
-  FROM ours o LEFT JOIN users u ON u."user" = o."user" WHERE o.channel = $channel)
-SELECT send_key, "user", channel, format('consent is {}', coalesce(word, $default)) FROM words
-WHERE (out_at IS NOT NULL AND NOT coalesce(in_at > out_at, false) AND NOT coalesce(word_at > out_at, false))
-   OR (coalesce(in_at > coalesce(word_at, out_at), false) = false AND NOT list_contains($allowed, coalesce(word, $default)))
+  FROM ours o LEFT JOIN users u ON u."user" = o."user" WHERE o.channel = $channel),
+states AS (
+  SELECT *, out_at IS NOT NULL AND NOT coalesce(in_at > out_at, false) AND NOT coalesce(word_at > out_at, false) AS opted_out,
+    CASE WHEN coalesce(in_at > word_at, word IS NULL AND in_at IS NOT NULL) THEN 'yes' ELSE coalesce(word, $default) END AS state FROM words)
+SELECT send_key, "user", channel, format('consent is {}', CASE WHEN opted_out THEN 'no' ELSE state END) FROM states
+WHERE opted_out OR NOT list_contains($allowed, state)
 """
 
 SUPPRESSED = """
@@ -86,6 +89,7 @@ SELECT send_key, "user", channel, format('{} sends {} over a quota of {}', n, wh
 NO_ZONE = """
 SELECT o.send_key, o."user", o.channel, 'the user has no time zone' FROM ours o LEFT JOIN users u ON u."user" = o."user"
 WHERE u.timezone IS NULL AND list_contains($channels, o.channel)
+  AND NOT list_contains($exempt, CASE WHEN o.transactional THEN 'transactional' ELSE 'marketing' END)
 """
 
 
@@ -110,12 +114,12 @@ def always_checks(config: Mapping[str, Any], as_of_us: int, plan_id: str) -> Ite
 
 def _zones(config: Mapping[str, Any]) -> Iterator[Check]:
     """Users without a zone, where the policy or one of its rules sends them nothing."""
-    blind = set(config["channels"]) if config.get("unknown_timezone") == "block" else set()
+    every = list(config["channels"])
+    if config.get("unknown_timezone") == "block":
+        yield Check("unknown_timezone", NO_ZONE, {"channels": every, "exempt": []})
     for rule in config["rules"]:
         if rule["rule"] == "known_timezone" or (rule["rule"] == "quiet_hours" and rule.get("unknown_timezone") == "block"):
-            blind |= set(rule.get("channels") or config["channels"])
-    if blind:
-        yield Check("unknown_timezone", NO_ZONE, {"channels": sorted(blind)})
+            yield Check("unknown_timezone", NO_ZONE, {"channels": rule.get("channels") or every, "exempt": rule.get("exempt") or []})
 
 
 def _quota(quota: Mapping[str, Any], as_of_us: int, end: int, plan_id: str) -> Check:

@@ -35,4 +35,6 @@ def command(settings: Settings, plan: str | None) -> None:
     for rule in result.unchecked:
         note(settings, f"warning: the audit has no query for the rule '{rule}'")
     if result.violations:
-        raise DataError(f"{len(result.violations)} violations", "look the sends up with `notif-rec explain USER`")
+        # told here, not raised: with --json the result is the one object on stdout
+        click.echo(f"error: {len(result.violations)} violations\n  fix: look the sends up with `notif-rec explain USER`", err=True)
+        click.get_current_context().exit(DataError.exit_code)

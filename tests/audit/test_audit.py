@@ -218,6 +218,22 @@ def test_an_opt_out_binds_until_something_later(words: str, allowed: bool, tmp_p
     assert (rules_of(world.audited(tmp_path)) == set()) is allowed
 
 
+OPT_IN_STATES = {
+    "subscribed, and the row says nothing": ({}, True),
+    "subscribed after a dated no": ({"consent": [("email", "no")], "consent_at": [("email", AS_OF - 3 * DAY)]}, True),
+    "subscribed before a dated no": ({"consent": [("email", "no")], "consent_at": [("email", AS_OF - DAY)]}, False),
+    "subscribed, but an undated no": ({"consent": [("email", "no")]}, False),
+}
+
+
+@pytest.mark.parametrize("state", OPT_IN_STATES)
+def test_subscribed_means_yes_unless_the_users_row_says_otherwise(state: str, tmp_path: Path) -> None:
+    row, allowed = OPT_IN_STATES[state]
+    asked = [("bob", "", "email", "subscribed", AS_OF - 2 * DAY)]
+    world = _world(events=asked, users={"bob": row}, sends=[Send("bob", "email", AS_OF + 16 * HOUR, ("d",))])
+    assert (rules_of(world.audited(tmp_path)) == set()) is allowed
+
+
 def test_a_changed_list_is_found(tmp_path: Path) -> None:
     world = World()
     store = world.stored(tmp_path)
@@ -250,3 +266,11 @@ def test_users_without_a_zone_are_found_where_the_policy_blocks_them(tmp_path: P
         "plan", {}, rows=[replace(plan, manifest={**plan.manifest, "config": {**plan.manifest["config"], "unknown_timezone": "block"}})]
     )
     assert {(f.rule, f.user_id) for f in audit(store, None).violations} == {("unknown_timezone", "bob"), ("unknown_timezone", "hal")}
+
+
+def test_a_rule_on_users_without_a_zone_does_not_bind_exempt_classes(tmp_path: Path) -> None:
+    store = _world(items={"c": {"item_class": "transactional"}}).stored(tmp_path)
+    plan = store.plans()[-1]
+    rule = {"rule": "known_timezone", "exempt": ["transactional"]}
+    store.commit("plan", {}, rows=[replace(plan, manifest={**plan.manifest, "config": {**plan.manifest["config"], "rules": [rule]}})])
+    assert {(f.rule, f.user_id) for f in audit(store, None).violations} == {("unknown_timezone", "bob")}, "hal's send is transactional"
