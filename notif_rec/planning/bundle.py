@@ -17,8 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 class Pool(NamedTuple):
     """Sends to choose from, of a whole batch; user u owns rows start[u] to start[u + 1].
 
-    value: before fatigue. price: what it pays for quotas. content: equal ones of a user exclude each other. item: (n, widest)
-    with -1 beyond its size. period: (len(PER), n) calendar periods. usable: 0/1. order: place of its channel's name.
+    value: before fatigue. price: what it pays for quotas. content: equal ones of a user exclude each other, and so do those
+    of one channel that share an item. item: (n, widest) with -1 beyond its size. period: (len(PER), n) calendar periods. usable: 0/1. order: place of its channel's name.
     """
 
     start: IntArray
@@ -53,7 +53,7 @@ class Bundle(NamedTuple):
     row: its place in the pool. value: after the fatigue of known sends. price. conflict: (n, n) 0/1. tired: (n, n), [i, j] what
     choosing i leaves of j's value. limits: n[1] caps that count beyond pairs: limit_cap their rows in Caps, member (limits, n)
     0 = not counted, 1 = counted, 2 = bound too; known (limits, …) sorted times, or periods, of known sends; n_known how many.
-    room: messages per channel, and all_room altogether, no plan can exceed.
+    room: messages per channel, and last altogether, that no set exceeds. spread: what a channel's best placed second one keeps.
     """
 
     n: IntArray
@@ -75,20 +75,22 @@ class Bundle(NamedTuple):
 
 def new_bundle(most: int, n_caps: int, n_channels: int, longest: int) -> Bundle:
     """Scratch space for users with up to `most` offers and `longest` known sends."""
-    ints = [np.zeros(most, dtype=np.int64) for _ in range(4)]
-    floats = [np.zeros(most) for _ in range(2)]
     return Bundle(
-        np.zeros(2, dtype=np.int64),
-        *ints,
-        *floats,
-        np.zeros((most, most), dtype=np.uint8),
-        np.ones((most, most)),
-        np.zeros(n_caps, dtype=np.int64),
-        np.zeros((n_caps, most), dtype=np.uint8),
-        np.zeros((n_caps, max(1, longest)), dtype=np.int64),
-        np.zeros(n_caps, dtype=np.int64),
-        np.zeros(n_channels + 1, dtype=np.int64),
-        np.zeros(n_channels),
+        n=np.zeros(2, dtype=np.int64),
+        row=np.zeros(most, dtype=np.int64),
+        channel=np.zeros(most, dtype=np.int64),
+        content=np.zeros(most, dtype=np.int64),
+        us=np.zeros(most, dtype=np.int64),
+        value=np.zeros(most),
+        price=np.zeros(most),
+        conflict=np.zeros((most, most), dtype=np.uint8),
+        tired=np.ones((most, most)),
+        limit_cap=np.zeros(n_caps, dtype=np.int64),
+        member=np.zeros((n_caps, most), dtype=np.uint8),
+        known=np.zeros((n_caps, max(1, longest)), dtype=np.int64),
+        n_known=np.zeros(n_caps, dtype=np.int64),
+        room=np.zeros(n_channels + 1, dtype=np.int64),
+        spread=np.zeros(n_channels),
     )
 
 
@@ -99,7 +101,7 @@ def fill_bundle(u: int, pool: Any, past: Any, room: Any, caps: Any, fatigues: An
     n = bundle.n[0]
     for i in range(n):
         for j in range(n):
-            bundle.conflict[i, j] = i == j or bundle.content[i] == bundle.content[j]
+            bundle.conflict[i, j] = i == j or bundle.content[i] == bundle.content[j] or _repeats(bundle.row[i], bundle.row[j], pool)
             bundle.tired[i, j] = _tired(bundle.row[i], bundle.row[j], pool, fatigues)
     n_channels = len(room)
     for c in range(n_channels):
@@ -110,6 +112,12 @@ def fill_bundle(u: int, pool: Any, past: Any, room: Any, caps: Any, fatigues: An
         _add_cap(u, c, pool, past, caps, bundle, n_channels)
     for c in range(n_channels):
         bundle.spread[c] = _least_tired(c, bundle)
+
+
+@inner
+def _repeats(i: int, j: int, pool: Any) -> bool:
+    """One plan holds an item once a channel, rule or no rule."""
+    return bool(pool.channel[i] == pool.channel[j] and share(pool.item[i], pool.item[j]))
 
 
 @inner
@@ -254,16 +262,20 @@ def _gather(u: int, c: int, past: Any, caps: Any, bundle: Any, g: int) -> None:
 
 @inner
 def _narrow(c: int, g: int, member: Any, pool: Any, caps: Any, bundle: Any, n_channels: int) -> None:
-    """Lowers the room of a channel, or of all, where a cap whose window holds all its offers at once leaves less."""
+    """Lowers the room of a channel, or of all, where every offer of it is bound by a cap that holds them all at once."""
     left = _left_at_once(c, g, member, pool, caps, bundle)
     if left < 0:
         return
     n_outside = 0
-    for i in range(bundle.n[0]):
-        if member[i] == 2:
-            bundle.room[bundle.channel[i]] = min(bundle.room[bundle.channel[i]], left)
-        else:
-            n_outside += 1
+    for channel in range(n_channels):
+        n_inside, n_beside = 0, 0
+        for i in range(bundle.n[0]):
+            if bundle.channel[i] == channel:
+                n_inside += member[i] == 2
+                n_beside += member[i] != 2
+        n_outside += n_beside
+        if n_inside > 0 and n_beside == 0:
+            bundle.room[channel] = min(bundle.room[channel], left)
     if n_outside == 0:
         bundle.room[n_channels] = min(bundle.room[n_channels], left)
 
@@ -293,7 +305,7 @@ def _left_at_once(c: int, g: int, member: Any, pool: Any, caps: Any, bundle: Any
             for b in range(a, n_known):
                 if max(bundle.known[g, b], high) - min(bundle.known[g, a], low) < caps.window_us[c]:
                     used = max(used, b - a + 1)
-    return max(0, caps.maximum[c] - used)
+    return int(max(0, caps.maximum[c] - used))
 
 
 @kernel

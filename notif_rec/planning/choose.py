@@ -127,7 +127,7 @@ def _open(
     closed = context.closed
     shut = np.isin(channel, [context.names.index(name) for name in closed.channels]) | ((categories & np.uint64(closed.categories)) != 0)
     shut |= np.isin(item, np.array(closed.items, dtype=np.int32)).any(axis=1)
-    return (~shut).astype(np.uint8)
+    return np.asarray(~shut, dtype=np.uint8)
 
 
 def _select(pool: Pool, past: Past, offers: Offers, context: PlanContext) -> Selection:
@@ -165,14 +165,14 @@ def _propensity(
     """The probability that a plan at these prices holds the offer, over the draws alone."""
     by_chance = np.where(marketing, draw.agrees / (draw.n[owner] + 1), urgent.chosen)
     mixed = (1.0 - exploration) * best.chosen + exploration * by_chance
-    return np.where(held[owner], urgent.chosen.astype(np.float64), mixed)
+    return np.asarray(np.where(held[owner], urgent.chosen.astype(np.float64), mixed), dtype=np.float64)
 
 
 def _of_nothing(best: Selection, draw: Draw, marketing: BoolArray, owner: IntArray, exploration: float) -> FloatArray:
     """(n_users,) the probability of no marketing send."""
     idle = np.bincount(owner[best.chosen & marketing], minlength=len(draw.n)) == 0
-    return (1.0 - exploration) * idle + exploration / (draw.n + 1)
+    return np.asarray((1.0 - exploration) * idle + exploration / (draw.n + 1), dtype=np.float64)
 
 
 def _paid(pool: Pool, sent: BoolArray, owner: IntArray, n_users: int) -> FloatArray:
-    return np.bincount(owner[sent], weights=pool.price[sent], minlength=n_users)
+    return np.bincount(owner[sent], weights=pool.price[sent], minlength=n_users).astype(np.float64)

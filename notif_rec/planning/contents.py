@@ -32,7 +32,7 @@ def find_item(sent_item: Any, low: int, high: int, item: int) -> int:
 def item_moments(
     u: int, lane: int, item: int, channel: int, item_class: int, lane_open: Any, blocked: Any, sent: Any, caps: Any, items: Any,
     first_us: int, n_moments: int, words: Any, scratch: Any, times: Any,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[np.uint64, np.uint64]:  # fmt: skip
     """Fills `words` with the moments at which a user may be sent an item; returns the bits of what closes all, and some, of them."""
     full, touch = np.uint64(0), np.uint64(0)
     for w in range(len(words)):
@@ -149,7 +149,7 @@ def fill_contents(u: int, item: Any, words: Any, room: Any, lanes: Any, categori
                 without = lanes.capped[lane]
                 if without == 0:
                     continue
-            if way == AFTER_ONE or way == AFTER_ALL:
+            if way in (AFTER_ALL, AFTER_ONE):
                 for other in range(n_lanes):
                     if other != lane and lanes.exclusive[lane, other] and (way == AFTER_ALL or other == turn - AFTER_ONE):
                         taken = _take(other, u, item, words, room, lanes, categories, taken, work)

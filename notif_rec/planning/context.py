@@ -187,7 +187,7 @@ class PlanContext:
     @cached_property
     def facts(self) -> ItemFacts:
         own = self.items
-        return ItemFacts(*(np.array(a) for a in (own.created_us, own.expires_us, own.categories, own.value)))
+        return ItemFacts(np.array(own.created_us), np.array(own.expires_us), np.array(own.categories), np.array(own.value))
 
     @cached_property
     def lanes(self) -> Lanes:
@@ -220,12 +220,12 @@ def lanes_of(channels: Sequence[Channel], items: Items, caps: Caps, grid: Grid) 
 
 
 def _anchors(n_channels: int, caps: Caps, grid: Grid) -> tuple[IntArray, IntArray]:
-    """Per channel the longest gap (in moments) that some rule keeps and that fits twice into the plan, and who shares it."""
+    """Per channel the longest gap (in moments) that some rule keeps and that leaves a plan room for two, and who shares it."""
     spacing = np.full(n_channels, SHORT_SPACING, dtype=np.int64)
     group = np.arange(n_channels, dtype=np.int64)
     gaps = (caps.maximum == 1) & (caps.per == 0) & (caps.category == 0) & (caps.same_item == 0)
     steps = -(-caps.window_us // STEP_US)
-    for cap in sorted(np.flatnonzero(gaps & (steps > 1) & (2 * steps <= grid.n)), key=lambda c: int(steps[c])):
+    for cap in sorted(np.flatnonzero(gaps & (steps > 1) & (steps < grid.n)), key=lambda c: int(steps[c])):
         members = np.flatnonzero(caps.channels[cap])
         spacing[members], group[members] = steps[cap], members.min(initial=n_channels)
     widest = np.array([spacing[group == g].max() for g in group], dtype=np.int64)

@@ -64,7 +64,7 @@ def count_drops(offers: Offers, choice: Choice, context: PlanContext) -> tuple[I
     """
     masks, verdict, order = fate_masks(offers, choice, context), offers.verdict, by_precedence(context.rules)
     closed = np.where(verdict.full != 0, verdict.full, verdict.touch)
-    ranked = (offers.ranking.item[:, :, 0] >= 0).T if context.settings.candidates else np.zeros(closed.shape, dtype=np.bool_)
+    ranked = (offers.ranking.item[:, :, 0] >= 0).T | (verdict.open != 0).any(axis=2)
     unranked = np.where(ranked, 0, np.minimum(offers.ranking.eligible, context.settings.candidates)[None, :])
     counts = np.zeros((offers.users.n, len(context.channels), N_REASONS), dtype=np.int64)
     _count(masks, offers.ranking.item, closed, unranked, context.lanes.channel, order, counts)

@@ -86,7 +86,7 @@ def has(words: Any, moment: int) -> bool:
 
 @inner
 def is_empty(words: Any) -> bool:
-    for word in words:
+    for word in words:  # noqa: SIM110
         if word:
             return False
     return True

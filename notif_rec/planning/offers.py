@@ -125,8 +125,14 @@ def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContex
     widest = int(lanes.size.max(initial=1))
     shape = (users.n, context.settings.max_offers)
     made = Made(
-        *(np.zeros(shape, dtype=t) for t in (np.int8, np.int32, np.int16, np.float64, np.float64, np.uint64, np.int16)),
-        np.full((*shape, widest), -1, dtype=np.int16),
+        lane=np.zeros(shape, dtype=np.int8),
+        moment=np.zeros(shape, dtype=np.int32),
+        content=np.zeros(shape, dtype=np.int16),
+        value=np.zeros(shape),
+        weight=np.zeros(shape),
+        categories=np.zeros(shape, dtype=np.uint64),
+        size=np.zeros(shape, dtype=np.int16),
+        ranks=np.full((*shape, widest), -1, dtype=np.int16),
     )
     weights = hour_weights(context.engagement.hours, users.hours)
     chances = Chances(ranking.p_click, ranking.p_open, ranking.p_unsubscribe, weights, worth.opened, worth.clicked, worth.unsubscribed)
@@ -141,8 +147,14 @@ def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContex
 
 def _scratch(widest: int, n_words: int, context: PlanContext) -> tuple[Built, Work]:
     quantity = MAX_QUANTITY + SPARE
-    ints = [np.zeros(MAX_BUILT, dtype=np.int64) for _ in range(4)]
-    built = Built(*ints, np.zeros((MAX_BUILT, widest), dtype=np.int16), np.zeros((MAX_BUILT, n_words), dtype=np.uint64))
+    built = Built(
+        lane=np.zeros(MAX_BUILT, dtype=np.int64),
+        way=np.zeros(MAX_BUILT, dtype=np.int64),
+        order=np.zeros(MAX_BUILT, dtype=np.int64),
+        size=np.zeros(MAX_BUILT, dtype=np.int64),
+        ranks=np.zeros((MAX_BUILT, widest), dtype=np.int16),
+        moments=np.zeros((MAX_BUILT, n_words), dtype=np.uint64),
+    )
     work = Work(
         np.zeros(quantity * widest * max(1, len(context.lanes.channel)), dtype=np.int32),
         np.zeros(context.settings.candidates, dtype=np.uint8),
@@ -244,7 +256,7 @@ def _meet(
 
 @inner
 def _pick(moments: Any, slots: Any, order: int, s: int, n_moments: int) -> int:
-    """The s-th moment of a message: the slot of its own place first, then the others from the best; its own first open one if no slot is."""
+    """The s-th moment of a message: the slot of its place, then the others from the best; its first open moment where no slot is."""
     found = 0
     if order < len(slots) and slots[order] >= 0 and has(moments, slots[order]):
         if s == 0:

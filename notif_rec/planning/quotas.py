@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from notif_rec.planning.compiled import kernel
+from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.reasons import CLOSED, FIXED, reason_names
 from notif_rec.tables import SENDS
@@ -71,7 +71,7 @@ def settle(parts: Sequence[Path], context: PlanContext, quotas: Sequence[Quota],
     Explored sends take their room first, then the most valuable ones, ties by send key. Where a quota took a send, the user's
     other sends lose their propensity: it was the chance of a plan that was not made.
     """
-    decisions = pa.concat_tables([pa.Table.from_batches(list(_batches(part))) for part in parts]) if parts else None
+    decisions = pa.concat_tables([pa.Table.from_batches(list(read_batches(part))) for part in parts]) if parts else None
     if decisions is None:
         return Settled(_shaped(None, plan_id), {}, 0.0, 0.0, 0, 0, np.zeros(0, dtype=np.int32), {})
     rows = _flattened(decisions)
@@ -92,10 +92,17 @@ def settle(parts: Sequence[Path], context: PlanContext, quotas: Sequence[Quota],
     )
 
 
-def _batches(part: Path) -> Iterator[pa.RecordBatch]:
+def read_batches(part: Path) -> Iterator[pa.RecordBatch]:
+    """The decisions of a part, batch by batch."""
+    """The decisions of a part, batch by batch."""
     with pa.memory_map(str(part)) as source:
         reader = pa.ipc.open_file(source)
         yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+
+
+def read_decisions(parts: Sequence[Path]) -> pa.Table:
+    """One row an item of a send in the decisions under `parts`, with its user and bucket."""
+    return pa.concat_tables([_flattened(pa.Table.from_batches([batch])) for part in parts for batch in read_batches(part)])
 
 
 def _flattened(decisions: pa.Table) -> pa.Table:
@@ -230,7 +237,7 @@ def _take_room(
                 of_category[category[r]] -= 1
 
 
-@kernel
+@inner
 def _is_counted(category: Any, low: int, row: int) -> bool:
     for r in range(low, row):  # noqa: SIM110
         if category[r] == category[row]:

@@ -24,14 +24,14 @@ class Search(NamedTuple):
     """Scratch space of a search. Level d holds what may join the d picks so far, most gainful first.
 
     offer, worth, gain: (levels, offers) what may join, its value after the fatigue of known sends and picks, and what it adds:
-    worth less price less what the picks of its own channel lose when it comes before them. count, at: how many, and the next to try.
+    worth less price less what the picks of its own channel lose when it comes before them. ahead, at: how many, and the next to try.
     total: the value of the picks. used: messages per channel. best: 0/1, the best set so far. The rest is for single steps.
     """
 
     offer: IntArray
     worth: FloatArray
     gain: FloatArray
-    count: IntArray
+    ahead: IntArray
     at: IntArray
     picks: IntArray
     total: FloatArray
@@ -46,17 +46,19 @@ class Search(NamedTuple):
 def new_search(most: int, n_channels: int, longest: int) -> Search:
     levels = most + 1
     return Search(
-        np.zeros((levels, most), dtype=np.int64),
-        np.zeros((levels, most)),
-        np.zeros((levels, most)),
-        *(np.zeros(levels, dtype=np.int64) for _ in range(3)),
-        np.zeros(levels),
-        np.zeros(n_channels, dtype=np.int64),
-        np.zeros(most, dtype=np.uint8),
-        np.zeros(levels),
-        np.zeros(levels, dtype=np.int64),
-        np.zeros(longest + levels, dtype=np.int64),
-        np.zeros(longest + levels, dtype=np.uint8),
+        offer=np.zeros((levels, most), dtype=np.int64),
+        worth=np.zeros((levels, most)),
+        gain=np.zeros((levels, most)),
+        ahead=np.zeros(levels, dtype=np.int64),
+        at=np.zeros(levels, dtype=np.int64),
+        picks=np.zeros(levels, dtype=np.int64),
+        total=np.zeros(levels),
+        used=np.zeros(n_channels, dtype=np.int64),
+        best=np.zeros(most, dtype=np.uint8),
+        gains=np.zeros(levels),
+        taken=np.zeros(levels, dtype=np.int64),
+        times=np.zeros(longest + levels, dtype=np.int64),
+        flags=np.zeros(longest + levels, dtype=np.uint8),
     )
 
 
@@ -86,7 +88,7 @@ def select(pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigue
 
 
 def agreeing(pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigues, fixed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(n_offers,) True where a usable offer is feasible beside its user's `fixed` ones, which it is none of."""
+    """(n_offers,) True where a usable offer of positive net value is feasible beside its user's `fixed` ones, which it is none of."""
     bundle, search = _scratch(pool, past, room, caps)
     agrees = np.zeros(len(pool.us), dtype=np.bool_)
     _agree(pool, past, room, caps, fatigues, bundle, search, fixed, agrees)
@@ -159,7 +161,7 @@ def _search(bundle: Any, caps: Any, pool: Any, node_limit: int, s: Any) -> tuple
     for i in range(n):
         s.best[i] = 0
         s.offer[0, i], s.worth[0, i], s.gain[0, i] = i, bundle.value[i], bundle.value[i] - bundle.price[i]
-    s.count[0], s.at[0], s.total[0] = n, 0, 0.0
+    s.ahead[0], s.at[0], s.total[0] = n, 0, 0.0
     depth, steps, top = 0, 0, 0.0
     while depth >= 0:
         if _reach(depth, bundle, s) <= top + SAME * top:
@@ -213,7 +215,7 @@ def _loss(pick: int, depth: int, channel: int, bundle: Any, s: Any) -> float:
 def _descend(depth: int, pick: int, bundle: Any, s: Any) -> None:
     """The next level: what is still ahead, agrees with `pick` and is worth more than its price."""
     n, offer, worth, gain = 0, s.offer[depth + 1], s.worth[depth + 1], s.gain[depth + 1]
-    for k in range(s.at[depth], s.count[depth]):
+    for k in range(s.at[depth], s.ahead[depth]):
         j = s.offer[depth, k]
         c = bundle.channel[j]
         if bundle.conflict[pick, j] or s.used[c] >= bundle.room[c]:
@@ -228,7 +230,7 @@ def _descend(depth: int, pick: int, bundle: Any, s: Any) -> None:
             m -= 1
         offer[m], worth[m], gain[m] = j, left, adds
         n += 1
-    s.count[depth + 1], s.at[depth + 1] = n, 0
+    s.ahead[depth + 1], s.at[depth + 1] = n, 0
 
 
 @inner
@@ -243,7 +245,7 @@ def _reach(depth: int, bundle: Any, s: Any) -> float:
         keep, left = 1.0, bundle.room[c] - s.used[c]
         for m in range(left):
             best, best_gain = -1, 0.0
-            for k in range(s.at[depth], s.count[depth]):
+            for k in range(s.at[depth], s.ahead[depth]):
                 j = s.offer[depth, k]
                 if bundle.channel[j] != c:
                     continue
@@ -257,7 +259,7 @@ def _reach(depth: int, bundle: Any, s: Any) -> float:
             s.gains[n] = best_gain * keep
             keep *= bundle.spread[c]
             n += 1
-    return s.total[depth] + _largest(s.gains, n, bundle.room[n_channels] - depth)
+    return float(s.total[depth] + _largest(s.gains, n, bundle.room[n_channels] - depth))
 
 
 @inner
@@ -278,7 +280,7 @@ def _largest(gains: Any, n: int, room: int) -> float:
 
 @inner
 def _is_taken(content: int, taken: Any, n: int) -> bool:
-    for i in range(n):
+    for i in range(n):  # noqa: SIM110
         if taken[i] == content:
             return True
     return False

@@ -65,7 +65,7 @@ def _room(users: Users, context: PlanContext) -> npt.NDArray[np.int64]:
     cell = owner[within] * len(context.channels) + sends.channel[within]
     used = np.bincount(cell, minlength=users.n * len(context.channels)).reshape(users.n, len(context.channels))
     most = np.array([channel.max_sends for channel in context.channels], dtype=np.int64)
-    return np.maximum(most - used, 0)
+    return np.asarray(np.maximum(most - used, 0), dtype=np.int64)
 
 
 def _filtered(users: Users, context: PlanContext, moments: Moments) -> tuple[BoolArray, Words, Words]:
@@ -79,7 +79,7 @@ def _filtered(users: Users, context: PlanContext, moments: Moments) -> tuple[Boo
         if not isinstance(rule, Filter):
             continue
         shut = ~np.asarray(rule.allows(batch, moments), dtype=np.bool_)
-        some, every = shut.any(axis=-1), shut.all(axis=-1)  # (n_users or 1, n_channels or 1)
+        some, every = np.asarray(shut.any(axis=-1)), np.asarray(shut.all(axis=-1))  # (n_users or 1, n_channels or 1)
         for lane in _lanes_bound(rule, context):
             at = lanes.channel[lane] if shut.shape[1] > 1 else 0
             closed[:, lane] |= shut[:, at]

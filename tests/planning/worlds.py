@@ -91,7 +91,9 @@ class World:
 
     def context(self) -> PlanContext:
         codes = sorted(range(self.n_items), key=self.item_id)
-        typed = tuple(rule(r["rule"], **{k: tuple(v) if isinstance(v, list) else v for k, v in r.items() if k != "rule"}) for r in self.rules)
+        typed = tuple(
+            rule(r["rule"], **{k: tuple(v) if isinstance(v, list) else v for k, v in r.items() if k != "rule"}) for r in self.rules
+        )
         categories = named_categories(typed, self.names)
         return PlanContext(
             settings=self.settings,
@@ -228,4 +230,76 @@ def _random_person(rng: np.random.Generator, code: int, n_items: int, as_of_us: 
         ignored_us=tuple(as_of_us - int(d) * DAY_US for d in rng.integers(1, 12, size=3)),
         past=tuple((10.0, float(o), float(c), 0.4) for o, c in zip(rng.integers(0, 9, 3), rng.integers(0, 3, 3), strict=True)),
         hours=tuple(float(h) for h in rng.integers(0, 4, size=24)),
+    )
+
+
+ZONES = (
+    "America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia", "Africa/Casablanca",
+    "America/Santiago", None,
+)  # fmt: skip
+# days on which one of the zones sets its clock, and a plain one
+DAYS = ("2026-03-08", "2026-11-01", "2026-03-29", "2026-10-25", "2026-04-05", "2026-10-04", "2026-09-06", "2026-02-15", "2026-06-10")
+CATEGORIES = ("promo", "news", "plain")
+
+
+def random_rules(rng: np.random.Generator) -> tuple[dict[str, Any], ...]:
+    """A handful of rules of every kind, some of them tight enough to bind."""
+
+    def some(least: int = 1) -> list[str]:
+        names = [c.name for c in CHANNELS]
+        return [names[i] for i in sorted(rng.choice(3, size=int(rng.integers(least, 4)), replace=False))]
+
+    def exempt(counting: bool) -> dict[str, Any]:
+        if rng.random() < 0.7:
+            return {}
+        return {"exempt": ["transactional"], **({"count_exempt": bool(rng.random() < 0.5)} if counting else {})}
+
+    def cap() -> dict[str, Any]:
+        per = str(rng.choice(["6h", "1d", "3d", "7d", "calendar_day", "calendar_week", "calendar_month"]))
+        category = {"category": str(rng.choice(["promo", "news"]))} if rng.random() < 0.4 else {}
+        return {
+            "rule": "frequency_cap",
+            "channels": some(),
+            "max": int(rng.choice([0, 1, 1, 2, 2, 3, 5])),
+            "per": per,
+            **category,
+            **exempt(True),
+        }
+
+    made = [cap() for _ in range(int(rng.integers(1, 4)))]
+    makers = [
+        lambda: {"rule": "min_gap", "channels": some(), "gap": str(rng.choice(["30m", "4h", "9h"])), **exempt(True)},
+        lambda: {"rule": "no_repeat", "channels": some(), "within": str(rng.choice(["12h", "2d", "30d"])), **exempt(True)},
+        lambda: {"rule": "fatigue", "channels": some(), "half_life": str(rng.choice(["6h", "3d"])), "strength": float(rng.choice([0.2, 0.5, 1.0]))},
+        lambda: {"rule": "fatigue", "channels": some(2), "half_life": "1d", "strength": 0.3, **exempt(True)},
+        lambda: {"rule": "quiet_hours", "channels": some(), "from": "21:00", "to": str(rng.choice(["08:00", "02:30"])), **exempt(False)},
+        lambda: {"rule": "back_off", "channels": some(), "after_ignored": 3, "wait": "2d", "factor": 2, "max_wait": "9d"},
+        lambda: {"rule": "opt_in", "channels": some(), "allow": ["yes", "provisional"]},
+    ]  # fmt: skip
+    return (*made, *(make() for make in makers if rng.random() < 0.5))
+
+
+def random_world(seed: int, n_people: int = 1, **changes: Any) -> World:
+    """A small world with everything in it, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    as_of = f"{rng.choice(DAYS)}T{rng.integers(0, 24):02d}:{rng.choice(['00', '10'])}:00"
+    horizon = int(rng.choice([12, 24, 24, 50])) * HOUR_US
+    chosen = {"horizon_us": horizon, "lead_us": int(rng.choice([0, 0, 90])) * 60_000_000, "max_offers": 8, "seed": seed, **changes}
+    made = settings(as_of, **chosen)
+    n_items = int(rng.integers(4, 13))
+    window = (made.as_of_us, horizon)
+    return World(
+        made,
+        random_people(rng, n_people, n_items, made.as_of_us, ZONES),
+        n_items=n_items,
+        channels=tuple(Channel(c.name, c.items_per_send, int(rng.integers(0, 4)), bool(rng.random() < 0.5)) for c in CHANNELS),
+        rules=random_rules(rng),
+        category={i: str(rng.choice(CATEGORIES)) for i in range(n_items) if rng.random() < 0.8},
+        transactional=frozenset(i for i in range(n_items) if rng.random() < 0.2),
+        created_us={i: window[0] + int(rng.integers(-9, 9)) * HOUR_US for i in range(n_items) if rng.random() < 0.1},
+        expires_us={i: window[0] + int(rng.integers(0, 30)) * HOUR_US for i in range(n_items) if rng.random() < 0.1},
+        value={i: float(rng.integers(1, 5)) for i in range(n_items)},
+        fits={i: ("push", "email") for i in range(n_items) if rng.random() < 0.1},
+        paused=("in_app",) if rng.random() < 0.1 else (),
+        seed=seed,
     )

@@ -1,0 +1,204 @@
+"""Whole plans over random worlds: what no plan may ever do, and what must not matter."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notif_rec.planning.choose import choose
+from notif_rec.planning.context import PlanContext
+from notif_rec.planning.decisions import DECISIONS, send_keys
+from notif_rec.planning.offers import make_offers
+from notif_rec.planning.plan_batch import plan_batch
+from notif_rec.tables import CONSENTS
+from tests.planning.truth import feasible, moment, room, rows_of, sent
+from tests.planning.worlds import Person, World, random_world
+
+SEEDS = st.integers(0, 499)
+WORLDS = settings(max_examples=500, deadline=None, derandomize=True, database=None)
+PEOPLE = 3
+PROPENSITY_SEEDS = (0, 2, 40)  # marketing alone, and with transactional items
+
+
+@cache
+def planned(seed: int) -> tuple[World, PlanContext, pa.RecordBatch, list[dict[str, Any]]]:
+    world = random_world(seed, PEOPLE, max_offers=24)
+    context = world.context()
+    batch = world.batch(context)
+    return world, context, batch, plan_batch(batch, context).to_pylist()
+
+
+def sends_to(rows: list[dict[str, Any]], code: int, kind: str = "send") -> list[dict[str, Any]]:
+    return [send for send in rows_of(rows) if send["user"] == code and send["kind"] == kind]
+
+
+def microseconds(send: dict[str, Any]) -> int:
+    return (send["send_at"] - moment(0)) // timedelta(microseconds=1)
+
+
+@WORLDS
+@given(SEEDS)
+def test_no_rule_is_broken_by_what_is_sent_beside_what_is_known(seed: int) -> None:
+    world, _, _, rows = planned(seed)
+    for person in world.people:
+        plan = [sent(world, person, microseconds(s), s["channel"], s["items"], True) for s in sends_to(rows, person.code)]
+        assert feasible(world, person, plan)
+
+
+@WORLDS
+@given(SEEDS)
+def test_nothing_goes_where_it_must_not(seed: int) -> None:
+    world, _, _, rows = planned(seed)
+    for person in world.people:
+        for send in sends_to(rows, person.code):
+            channel = world.names.index(send["channel"])
+            assert CONSENTS[person.consent[channel]] in permitted(world, send["channel"])
+            assert not person.suppressed[channel]
+            assert send["channel"] not in world.paused
+            check_items(world, person, send, channel)
+            check_moment(world, microseconds(send))
+
+
+def permitted(world: World, channel: str) -> set[str]:
+    lists = [set(r["allow"]) for r in world.rules if r["rule"] == "opt_in" and channel in (r.get("channels") or world.names)]
+    return set.intersection(*lists) if lists else {"yes"}
+
+
+def check_items(world: World, person: Person, send: dict[str, Any], channel: int) -> None:
+    at, items = microseconds(send), send["items"]
+    assert 1 <= len(items) <= world.channels[channel].items_per_send
+    assert len(set(items)) == len(items)
+    assert len({i in world.transactional for i in items}) == 1
+    assert not (world.channels[channel].exclude_seen and set(items) & set(person.seen))
+    for i in items:
+        assert world.created_us.get(i, 0) <= at < world.expires_us.get(i, 2**62)
+        assert send["channel"] in world.fits.get(i, world.names)
+
+
+def check_moment(world: World, at: int) -> None:
+    assert at % 900_000_000 == 0
+    assert world.settings.as_of_us + world.settings.lead_us <= at < world.settings.end_us
+
+
+@WORLDS
+@given(SEEDS)
+def test_a_user_depends_on_nobody_else_in_the_batch(seed: int) -> None:
+    _, context, batch, rows = planned(seed)
+    assert plan_batch(batch.slice(1, 1), context).to_pylist() == rows[1:2]
+    backwards = plan_batch(batch.take(pa.array([2, 0])), context).to_pylist()
+    assert backwards == [rows[2], rows[0]]
+
+
+@WORLDS
+@given(SEEDS)
+def test_a_plan_on_top_of_a_plan_keeps_every_rule_and_repeats_no_key(seed: int) -> None:
+    world, context, _, rows = planned(seed)
+    people = [reserved(person, sends_to(rows, person.code), world) for person in world.people]
+    again = World(**{**vars(world), "people": people})
+    more = plan_batch(again.batch(context), context).to_pylist()
+    for person in again.people:
+        second = sends_to(more, person.code)
+        plan = [sent(again, person, microseconds(s), s["channel"], s["items"], True) for s in second]
+        assert feasible(again, person, plan)
+        assert not {s["send_key"] for s in second} & {s["send_key"] for s in sends_to(rows, person.code)}
+        for channel in world.channels:
+            assert room(again, person, channel.name) >= sum(s["channel"] == channel.name for s in second)
+
+
+def reserved(person: Person, plan: list[dict[str, Any]], world: World) -> Person:
+    """The person once the plan is in the ledger."""
+    mine = [(microseconds(s), world.names.index(s["channel"]), tuple(s["items"]), True) for s in plan]
+    return Person(**{**vars(person), "sends": [*person.sends, *mine]})
+
+
+@WORLDS
+@given(SEEDS)
+def test_every_candidate_is_sent_or_counted_once_among_the_drops(seed: int) -> None:
+    world, context, batch, rows = planned(seed)
+    offers = make_offers(batch, context)
+    limit = np.minimum(offers.ranking.eligible, context.settings.candidates)
+    for u, row in enumerate(rows):
+        listed = (offers.ranking.item[:, u] >= 0).sum(axis=1)
+        candidates = np.where((offers.verdict.open[u] != 0).any(axis=1), listed, limit)
+        assert sum(row["drop_count"]) + sum(len(s["items"]) for s in sends_to(rows, row["user"])) == candidates.sum()
+
+
+@WORLDS
+@given(SEEDS)
+def test_held_out_users_get_transactional_items_alone_and_the_rest_is_their_shadow(seed: int) -> None:
+    world, _, batch, rows = planned(seed)
+    held = World(**{**vars(world), "settings": with_settings(world, holdout=1.0, holdout_salt="s")})
+    context = held.context()
+    shadowed = plan_batch(batch, context).to_pylist()
+    for open_row, row in zip(rows, shadowed, strict=True):
+        assert row["held"]
+        assert all(s["item_class"] == "transactional" for s in row["sends"] if s["kind"] == "send")
+        marketing = {(s["send_key"], s["item"]) for s in open_row["sends"] if s["item_class"] == "marketing"}
+        assert {(s["send_key"], s["item"]) for s in row["sends"] if s["kind"] == "shadow"} == marketing
+
+
+def with_settings(world: World, **changes: Any) -> Any:
+    return type(world.settings)(**{**vars(world.settings), **changes})
+
+
+def test_the_holdout_grows_by_members_and_never_swaps_them() -> None:
+    world = random_world(3, 300)
+    batch = world.batch(world.context())
+
+    def members(share: float) -> set[int]:
+        context = World(**{**vars(world), "settings": with_settings(world, holdout=share, holdout_salt="s")}).context()
+        return {row["user"] for row in plan_batch(batch, context).to_pylist() if row["held"]}
+
+    small, large = members(0.1), members(0.3)
+    assert small < large
+    assert 15 <= len(small) <= 45
+    assert 65 <= len(large) <= 115
+
+
+@pytest.mark.parametrize("seed", PROPENSITY_SEEDS)
+def test_the_propensity_is_how_often_the_draws_choose_the_send(seed: int) -> None:
+    world = random_world(seed, 1, max_offers=6)
+    context, n = world.context(), 3000
+    offers = make_offers(world.batch(context), context)
+    sent, nothing, told = np.zeros(offers.n), 0, set()
+    for draw in range(n):
+        moved = type(context)(**{**vars_of(context), "settings": with_settings(world, exploration=0.6, seed=draw)})
+        choice = choose(offers, moved)
+        sent += choice.sent
+        nothing += not (choice.sent & (context.lanes.item_class[offers.lane] == 0)).any()
+        told.add((*choice.propensity, *choice.nothing_propensity))
+    (p,) = told
+    assert len({round(float(x), 9) for x in p}) > 1, p
+    for often, chance in zip((*sent, nothing), p, strict=True):
+        assert often / n == pytest.approx(chance, abs=4 * (chance * (1 - chance) / n) ** 0.5 + 1e-9)
+
+
+def vars_of(context: PlanContext) -> dict[str, Any]:
+    return {name: getattr(context, name) for name in context.__dataclass_fields__}
+
+
+def test_without_exploration_every_send_is_certain() -> None:
+    for seed in range(30):
+        assert all(s["propensity"] == 1.0 for s in rows_of(planned(seed)[3]))
+
+
+def test_a_batch_without_users_gives_a_table_without_rows() -> None:
+    _, context, batch, _ = planned(0)
+    made = plan_batch(batch.slice(0, 0), context)
+    assert made.num_rows == 0
+    assert made.schema.equals(DECISIONS)
+
+
+def test_a_send_key_is_the_uuid5_of_its_json_text() -> None:
+    keys = send_keys(["push"], ['u|"ü'], [["b", "a"]], ["2026-03-10"])
+    import uuid
+
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, "https://notif-rec/send_key")
+    assert keys == [str(uuid.uuid5(namespace, '["push","u|\\"ü",["a","b"],"2026-03-10"]'))]
