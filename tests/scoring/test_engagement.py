@@ -217,6 +217,14 @@ def test_damaged_rates_are_refused() -> None:
         Engagement.from_json(json.dumps(whole | {"click_rate_by_bucket": [[0.1], [0.1]]}))
 
 
+@pytest.mark.parametrize("channel", ["push", "email", "in_app", "sms"])
+def test_a_first_send_of_one_item_is_worth_its_risk_under_the_default_value(channel: str) -> None:
+    """Else a store without sends would plan none, and never have any."""
+    zero = np.zeros(1)
+    p_open, p_click, p_leave = probabilities(prior_engagement((channel,)), 0, np.zeros((1, 1), np.int32), zero, zero, zero, zero)
+    assert 0.1 * p_open[0] + 1.0 * p_click[0, 0] - 30 * p_leave[0] > 0
+
+
 def test_buckets_of_ranks() -> None:
     ranks = np.array([0, 1, 2, 3, 9, 10, 29, 30, 99, 100, 5000, -1], np.int32)
     assert rank_bucket(ranks).tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, BEYOND, BEYOND, UNRANKED]
