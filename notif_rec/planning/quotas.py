@@ -94,7 +94,6 @@ def settle(parts: Sequence[Path], context: PlanContext, quotas: Sequence[Quota],
 
 def read_batches(part: Path) -> Iterator[pa.RecordBatch]:
     """The decisions of a part, batch by batch."""
-    """The decisions of a part, batch by batch."""
     with pa.memory_map(str(part)) as source:
         reader = pa.ipc.open_file(source)
         yield from (reader.get_batch(i) for i in range(reader.num_record_batches))

@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from notif_rec import __version__
 from notif_rec.config import Config
 from notif_rec.engines.engine import Engine, Progress, Task
 from notif_rec.errors import UsageError, did_you_mean
+from notif_rec.planning.context import PlanContext, Prices
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.plan_batch import DECISIONS, plan_batch
-from notif_rec.planning.prepare import prepare
-from notif_rec.planning.quotas import Settled, settle
+from notif_rec.planning.prepare import Prepared, prepare
+from notif_rec.planning.prices import Search, dual_bound
+from notif_rec.planning.quotas import Quota, Settled, Used, read_batches, settle
 from notif_rec.store.files import whole_folder
 from notif_rec.store.publish import write_lists
 from notif_rec.store.rows import PlanRow
@@ -35,6 +37,7 @@ from notif_rec.workflows.context import Planner, build_planner, newest_model, qu
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.publish import list_manifest
 
+PASSES, SAMPLE = 8, 20_000  # looks at so many users at most so often to find prices
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
 FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
 
@@ -86,12 +89,12 @@ def plan(
     with store.connect(version) as connection:
         planner = build_planner(store, connection, config, model, as_of, scope.channels)
     try:
-        settled = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
-        manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, settled)
+        outcome = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
+        manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, outcome)
         row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
         with store.lock():
             with whole_folder(sends_path(store, plan_id).parent) as draft:
-                pq.write_table(settled.sends, draft / "sends.parquet", compression="zstd")
+                pq.write_table(outcome.settled.sends, draft / "sends.parquet", compression="zstd")
                 (draft / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             store.commit("plan", {}, rows=[row])
     finally:
@@ -99,20 +102,74 @@ def plan(
     return PlanResult(manifest, made=True, preview=_preview(store, row, out))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A plan, the prices that it was made at, and what no plan can exceed."""
+
+    settled: Settled
+    prices: Prices
+    bound: float
+
+    @property
+    def gap(self) -> float:
+        """How far from the best plan this one can be, as a share of the bound."""
+        return max(0.0, (self.bound - self.settled.value) / self.bound) if self.bound > 0 else 0.0
+
+
 def _made(
     store: Store, version: Version, planner: Planner, config: Config, as_of: datetime, users: npt.NDArray[np.int32] | None,
     engine: Engine, progress: Progress, plan_id: str,
-) -> Settled:  # fmt: skip
+) -> Outcome:  # fmt: skip
     """What the plan comes to; leaves a folder that the caller removes."""
     folder = _folder(store, plan_id)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(mode=0o700, parents=True)
     prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress)
-    save_context(folder / "context", planner.context, store.root / planner.model.path)
-    parts = engine.map_parts(PLAN, prepared.files, folder / "out", folder / "context", progress)
     with store.connect(version) as connection:
         used = used_quotas(connection, config, as_of)
-    return settle(parts, planner.context, quotas_of(config), used, plan_id)
+    return _priced(planner, prepared, quotas_of(config), used, folder, store.root, engine, progress, plan_id)
+
+
+def _priced(
+    planner: Planner, prepared: Prepared, quotas: Sequence[Quota], used: Used, folder: Path, root: Path, engine: Engine,
+    progress: Progress, plan_id: str,
+) -> Outcome:  # fmt: skip
+    """The better of two plans, one without prices and, where a quota binds, one at prices found on a sample; the tighter bound of both."""
+    model = root / planner.model.path
+
+    def decided(context: PlanContext, files: Sequence[Path], name: str) -> list[Path]:
+        save_context(folder / f"context-{name}", context, model)
+        return engine.map_parts(PLAN, files, folder / f"out-{name}", folder / f"context-{name}", progress)
+
+    def outcome(context: PlanContext, parts: Sequence[Path]) -> Outcome:
+        settled = settle(parts, context, quotas, used, plan_id)
+        return Outcome(settled, context.prices, dual_bound(settled.bound, context, context.prices, quotas, used))
+
+    free = planner.context
+    parts = decided(free, prepared.files, "free")
+    first = outcome(free, parts)
+    if not len(first.settled.lost):
+        return first
+    sample, share = _sample(prepared, parts)
+    search, context = Search(quotas, used, share, {}), free
+    asked = parts[: len(sample)]
+    for turn in range(PASSES):
+        prices = search.step(asked, context)
+        if prices is None:
+            break
+        context = free.with_prices(prices)
+        asked = decided(context, sample, f"sample-{turn}")
+    context = free.with_prices(search.prices(free, low=True))
+    second = outcome(context, decided(context, prepared.files, "priced"))
+    best = max(first, second, key=lambda made: made.settled.value)
+    return replace(best, bound=min(first.bound, second.bound))
+
+
+def _sample(prepared: Prepared, parts: Sequence[Path]) -> tuple[Sequence[Path], float]:
+    """The first files that hold SAMPLE users, or all of them, and their share of the users. Files are buckets of a hash: any will do."""
+    users = [sum(batch.num_rows for batch in read_batches(part)) for part in parts]
+    enough = int(np.searchsorted(np.cumsum(users), SAMPLE)) + 1
+    return prepared.files[:enough], sum(users[:enough]) / max(1, sum(users))
 
 
 def _folder(store: Store, plan_id: str) -> Path:
@@ -139,10 +196,10 @@ def _check_channels(scope: Scope, config: Config) -> None:
 
 
 def _manifest(
-    config: Config, planner: Planner, as_of: datetime, as_of_given: bool, scope: Scope, plan_id: str, settled: Settled
+    config: Config, planner: Planner, as_of: datetime, as_of_given: bool, scope: Scope, plan_id: str, outcome: Outcome
 ) -> dict[str, Any]:
     """What is recorded of the plan, and printed."""
-    dropped: Counter[str] = Counter()
+    settled, dropped = outcome.settled, Counter[str]()
     for reasons in settled.dropped.values():
         dropped.update(reasons)
     first = settled.sends.filter(pc.equal(settled.sends.column("position"), 1))
@@ -163,12 +220,21 @@ def _manifest(
         "shadows": kinds["shadow"],
         "explored": len(pc.unique(first.filter(first.column("explored")).column("user"))),
         "value": settled.value,
-        "bound": settled.bound,
-        "gap": settled.gap,
-        "prices": {},
+        "bound": outcome.bound,
+        "gap": outcome.gap,
+        "prices": _prices(config, outcome.prices, planner.context),
         "warnings": _warnings(config, planner),
         "config": config.to_json(),
     }
+
+
+def _prices(config: Config, prices: Prices, context: PlanContext) -> dict[str, float]:
+    """The price of every quota that has one: what a send must be worth beyond it."""
+    told = {f"channel {c}": p for c, p in zip(config.channel_names, prices.channel, strict=False) if p > 0}
+    told |= {f"category {c}": p for c, p in zip(context.categories, prices.category, strict=False) if p > 0}
+    if prices.item is not None:
+        told |= {f"item {context.model.item_ids[i]}": float(prices.item[i]) for i in np.flatnonzero(prices.item)}
+    return told
 
 
 def _warnings(config: Config, planner: Planner) -> list[str]:
