@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from notif_rec.engines.engine import Progress, Task
 from notif_rec.errors import BugError
+from notif_rec.models.blas import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def run_part(task: Task, part: Path, target: Path, context: Path) -> Path:
     if target.exists():
         return target
     loaded = _context(task, context)
-    with threadpool_limits(1, "blas"), pa.memory_map(str(part)) as source:
+    with one_blas_thread(), pa.memory_map(str(part)) as source:
         batches = [_applied(task, batch, loaded) for batch in _batches(source, task)]
         draft = target.with_name(target.name + ".part")
         with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, task.writes) as writer:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from implicit.cpu import _als
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+
+from notif_rec.models.blas import one_blas_thread
 
 Factors = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -48,7 +49,7 @@ def fit_als(
     first[np.diff(user_items.T.tocsr().indptr) == 0] = 0
     y = np.ascontiguousarray(first[items.order])
     x = np.zeros((user_items.shape[0], settings.factors), dtype=np.float32)
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for epoch in range(settings.iterations):
             users.solve(x, y, CG_STEPS, threads)
             items.solve(y, x, CG_STEPS, threads)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from notif_rec.models.als import AlsSettings, Factors, fit_als
+from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
 from notif_rec.models.regression import fit_neighbours
@@ -127,7 +127,7 @@ def fallback_of(evidence: Evidence, code: int, transfer: float) -> Fallback:
 
 
 def _gram(items: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         return sum((part.T @ part for part in _wide(items)), np.zeros((items.shape[1], items.shape[1])))
 
 

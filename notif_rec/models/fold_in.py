@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from notif_rec.models.als import row_regularization
+from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.model import ChannelModel
 
 MOST_CELLS = 1 << 22  # float64 cells of the systems that are held at once
@@ -21,7 +21,7 @@ def fold_in(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.f
     evidence = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
     reg = row_regularization(evidence, weights.shape[1], model.unobserved_weight, model.regularization, model.regularization_exponent)
     step = max(1, MOST_CELLS // (f * f))
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for start in range(0, n, step):
             part = slice(start, min(start + step, n))
             left, right = _systems(

@@ -181,7 +181,7 @@ class _Ahead:
         channel = sent.channel.astype(np.int64)
         mine = (sent.item == item) & (channel >= 0)
         mine &= (caps.channels[c, np.maximum(channel, 0)] > 0) & (caps.counts[c, sent.item_class] > 0)
-        return sent.us[mine]
+        return np.asarray(sent.us[mine], dtype=np.int64)
 
 
 def _time(us: int) -> datetime:

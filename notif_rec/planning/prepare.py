@@ -24,6 +24,7 @@ from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import BUCKETS, PLANNING_INPUT
 
+SMALL_BATCH = 8192  # users
 Progress = Callable[[str, int, int], None]
 Columns = dict[str, pa.Array]
 Parts = list[tuple[Path, int]]  # files and their rows
@@ -105,6 +106,10 @@ def _watched(written: Iterator[Parts], spans: list[Span], progress: Progress) ->
 
 
 def _write(batches: dict[int, pa.RecordBatch], directory: Path) -> Parts:
+    """A file a bucket, or one for all of them where they are small: every batch that is planned has its own fixed cost."""
+    rows = sum(batch.num_rows for batch in batches.values())
+    if len(batches) > 1 and rows <= SMALL_BATCH:
+        batches = {min(batches): pa.concat_batches(batches.values())}
     written = []
     for bucket, batch in batches.items():
         path = directory / f"bucket-{bucket:02d}.arrow"

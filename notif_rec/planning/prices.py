@@ -21,7 +21,7 @@ from notif_rec.planning.quotas import ANY, Quota, Used, read_decisions
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-NEAR = 0.002  # a price stays where less than this share of the room is left over
+NEAR = 0.002  # a price stays where the demand misses the room by no more than this share
 WITHIN = 1e-9  # prices stay this share below the threshold, so that equals of the last send with room are not lost with it
 
 
@@ -86,7 +86,7 @@ class Search:
         return self.prices(context) if moved else None
 
     def prices(self, context: PlanContext, *, low: bool = False) -> Prices:
-        """The prices as they stand; low: the highest known to ask for too much, so that a trim and no gap is left."""
+        """The prices as they stand; low: the last that asked for enough, so that no room stays empty."""
         values = {"channel": np.zeros(len(context.names)), "category": np.zeros(len(context.categories))}
         values["item"] = np.zeros(len(context.model.item_ids))
         for cell in self.cells.values():
@@ -97,14 +97,16 @@ class Search:
 
 def _move(cell: Cell, net: FloatArray, explored: npt.NDArray[np.bool_]) -> None:
     """Raises a price to what fits by itself, or halves the way to one that was too high or too low."""
-    over = len(net) - cell.room
-    if over > 0:
+    over, near = len(net) - cell.room, NEAR * cell.room
+    if over > near or (over > 0 and cell.price == 0):
         cell.low = max(cell.low, cell.price)
         alone = cell.price + _step(net, explored, cell.room)
         cell.price = alone if cell.high == math.inf else min(alone, (cell.low + cell.high) / 2)
-    elif cell.price > 0 and -over > NEAR * cell.room:
+    elif cell.price > 0 and -over > near:
         cell.high = min(cell.high, cell.price)
         cell.price = (cell.low + cell.high) / 2
+    else:
+        cell.low = cell.price
 
 
 def _step(net: FloatArray, explored: npt.NDArray[np.bool_], room: int) -> float:

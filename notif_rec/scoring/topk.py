@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from threadpoolctl import threadpool_limits
+
+from notif_rec.models.blas import one_blas_thread
 
 BLOCK = 128  # users whose product with all items is held at once, per thread
 LANES = DEPTH = 16  # a strip is every LANES-th score of a run: its peak is found without looking across a vector register
@@ -119,7 +120,7 @@ def each_block(work: Callable[[Vectors, int, int], None], n: int, width: int, th
                 return
             work(buffer, start, min(start + BLOCK, n))
 
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         if threads == 1:
             drain(0)
             return

@@ -37,7 +37,7 @@ from notif_rec.workflows.context import Planner, build_planner, newest_model, qu
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.publish import list_manifest
 
-PASSES, SAMPLE = 8, 20_000  # looks at so many users at most so often to find prices
+PASSES, SAMPLE = 6, 20_000  # looks at so many users at most so often to find prices
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
 FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
 
