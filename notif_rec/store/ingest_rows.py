@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from notif_rec.store.ids import bucket_sql
@@ -78,43 +80,47 @@ def _prepare(store: Store, kind: Upsert, files: Sequence[StagedFile], threads: i
         return Prepared({}, sizes)
     give_codes = store.user_codes if kind is USERS else store.item_codes
     codes, new_ids = give_codes(rows.column(kind.id_column), create=True)
-    ends = np.cumsum([0, *sizes])
     accepted = []
     with store.connect(threads=threads) as duck:
-        _load_current(duck, kind, rows, codes)
-        for file, start, stop in zip(files, ends[:-1], ends[1:], strict=True):
-            part = file.rows.append_column(kind.key, codes[start:stop]) if stop > start else None
-            accepted.append(_lay_over(duck, kind, file, part) if part is not None else 0)
-        changed = _changed(duck, kind)
+        _load_stored(duck, kind, rows, codes)
+        for file, (start, stop) in zip(files, pairwise(np.cumsum([0, *sizes])), strict=True):
+            part = codes[start:stop].to_numpy()
+            accepted.append(_lay_over(duck, kind, file, part) if part.size else 0)
+        names = ", ".join(f'"{c}"' for c in STORED[kind.table].names if c != "seq")
+        changed = duck.sql(f'SELECT {names} FROM changed JOIN keys USING ("{kind.key}") ORDER BY "{kind.key}"').to_arrow_table()
     return Prepared({kind.table: changed, "user_ids" if kind is USERS else "item_ids": new_ids}, tuple(accepted))
 
 
-def _load_current(duck: duckdb.DuckDBPyConnection, kind: Upsert, rows: pa.Table, codes: Any) -> None:
-    """Makes `stored`, the current rows of the ids at hand, and `now`, the same, to be changed."""
+def _load_stored(duck: duckdb.DuckDBPyConnection, kind: Upsert, rows: pa.Table, codes: Any) -> None:
+    """Makes `stored`, the current rows of the ids at hand; `changed`, empty; and `now`, the one laid over the other."""
     duck.register("ids", pa.table({kind.key: codes, kind.id_column: rows.column(kind.id_column)}))
     bucket = f"{bucket_sql(kind.id_column)} AS bucket, " if kind is USERS else ""
     duck.execute(f'CREATE TABLE keys AS SELECT DISTINCT {bucket}"{kind.key}" FROM ids')
-    columns = ", ".join(f'"{c}"' for c in (kind.key, *kind.plain, *kind.maps))
-    duck.execute(f'CREATE TABLE stored AS SELECT {columns} FROM {kind.table} SEMI JOIN keys USING ("{kind.key}")')
-    duck.execute("CREATE TABLE now AS FROM stored")
+    duck.execute(f'CREATE TABLE stored AS SELECT {_names(kind)} FROM {kind.table} SEMI JOIN keys USING ("{kind.key}")')
+    duck.execute("CREATE TABLE changed AS FROM stored LIMIT 0")
+    duck.execute(f'CREATE VIEW now AS SELECT * FROM stored ANTI JOIN changed USING ("{kind.key}") UNION ALL FROM changed')
 
 
-def _lay_over(duck: duckdb.DuckDBPyConnection, kind: Upsert, file: StagedFile, part: pa.Table) -> int:
+def _names(kind: Upsert, prefix: str = "") -> str:
+    return ", ".join(f'{prefix}"{c}"' for c in (kind.key, *kind.plain, *kind.maps))
+
+
+def _lay_over(duck: duckdb.DuckDBPyConnection, kind: Upsert, file: StagedFile, codes: npt.NDArray[np.int32]) -> int:
     """How many rows of `now` the file changed or added; of rows of one id the last counts."""
-    duck.register("part", part.append_column("place", pa.array(np.arange(part.num_rows))))
-    merged = [f'n."{kind.key}"']
-    merged += [_plain(kind, stored, column in file.present) for stored, column in kind.plain.items()]
-    merged += [_merged(name, sorted(file.present)) for name in kind.maps]
-    names = ", ".join(f'"{c}"' for c in (kind.key, *kind.plain, *kind.maps))
+    last = codes.size - 1 - np.unique(codes[::-1], return_index=True)[1]
+    duck.register("part", file.rows.take(pa.array(last)).append_column(kind.key, pa.array(codes[last])))
+    values = [f'n."{kind.key}"']
+    values += [_plain(kind, stored, column in file.present) for stored, column in kind.plain.items()]
+    values += [_merged(duck, name, file.present) for name in kind.maps]
+    same = " AND ".join(f'o."{name}" IS NOT DISTINCT FROM l."{name}"' for name in (*kind.plain, *kind.maps))
     duck.execute(f"""
         CREATE OR REPLACE TABLE laid AS
-        WITH newest AS (SELECT * FROM part QUALIFY row_number() OVER (PARTITION BY "{kind.key}" ORDER BY place DESC) = 1)
-        SELECT {", ".join(merged)} FROM newest n LEFT JOIN now c USING ("{kind.key}")
+        WITH laid AS (SELECT {", ".join(values)} FROM part n LEFT JOIN now c USING ("{kind.key}"))
+        SELECT {_names(kind, "l.")} FROM laid l LEFT JOIN now o USING ("{kind.key}") WHERE o."{kind.key}" IS NULL OR NOT ({same})
     """)
-    duck.execute(f"CREATE OR REPLACE TABLE changed AS SELECT {names} FROM laid l WHERE NOT EXISTS ({_same(kind)})")
-    duck.execute(f'DELETE FROM now WHERE "{kind.key}" IN (SELECT "{kind.key}" FROM changed)')
-    duck.execute("INSERT INTO now FROM changed")
-    return int(duck.execute("SELECT count(*) FROM changed").fetchall()[0][0])
+    duck.execute(f'DELETE FROM changed WHERE "{kind.key}" IN (SELECT "{kind.key}" FROM laid)')
+    duck.execute("INSERT INTO changed FROM laid")
+    return int(duck.execute("SELECT count(*) FROM laid").fetchall()[0][0])
 
 
 def _plain(kind: Upsert, name: str, spoken_of: bool) -> str:
@@ -122,26 +128,12 @@ def _plain(kind: Upsert, name: str, spoken_of: bool) -> str:
     return f'n."{name}"' if spoken_of else f'CASE WHEN c."{kind.key}" IS NULL THEN n."{name}" ELSE c."{name}" END AS "{name}"'
 
 
-def _merged(name: str, present: Sequence[str]) -> str:
+def _merged(duck: duckdb.DuckDBPyConnection, name: str, present: frozenset[str]) -> str:
     """The file's entries, and the old ones under names that the file does not speak of, by name. The date of a consent goes with it."""
-    words = "[" + ", ".join("'" + column.replace("'", "''") + "'" for column in present) + "]"
+    old = {row[0] for row in duck.execute(f'SELECT DISTINCT unnest(map_keys("{name}")) FROM now').fetchall()}
+    if old <= present:
+        return f'n."{name}"'
+    words = "[" + ", ".join("'" + column.replace("'", "''") + "'" for column in sorted(old - present)) + "]"
     return f"""map_from_entries(list_sort(list_concat(
-        list_filter(map_entries(coalesce(c."{name}", MAP {{}})), lambda e: NOT list_contains({words}, e.key)),
+        list_filter(map_entries(coalesce(c."{name}", MAP {{}})), lambda e: list_contains({words}, e.key)),
         map_entries(n."{name}")))) AS "{name}" """
-
-
-def _same(kind: Upsert) -> str:
-    """SQL: the row that `now` has already, column for column. Maps are compared as lists: their entries stand in order of name."""
-    conditions = [f'o."{kind.key}" = l."{kind.key}"']
-    conditions += [f'o."{name}" IS NOT DISTINCT FROM l."{name}"' for name in kind.plain]
-    conditions += [f'map_entries(o."{name}") IS NOT DISTINCT FROM map_entries(l."{name}")' for name in kind.maps]
-    return f"SELECT 1 FROM now o WHERE {' AND '.join(conditions)}"
-
-
-def _changed(duck: duckdb.DuckDBPyConnection, kind: Upsert) -> pa.Table:
-    """Rows of `now` that differ from the store's, as the stored table wants them."""
-    names = ", ".join(f'l."{c}"' for c in STORED[kind.table].names if c not in ("seq", "bucket"))
-    bucket = "k.bucket, " if kind is USERS else ""
-    source = "now l" + (f' JOIN keys k USING ("{kind.key}")' if kind is USERS else "")
-    old = _same(kind).replace("FROM now o", "FROM stored o")
-    return duck.sql(f'SELECT {bucket}{names} FROM {source} WHERE NOT EXISTS ({old}) ORDER BY l."{kind.key}"').to_arrow_table()

@@ -18,14 +18,15 @@ from notif_rec.store.preflight import Source
 from notif_rec.store.rejects import REJECTS
 
 ROWS = 1 << 18  # rows of a block
+UNREADABLE = (pa.ArrowException, OSError, ValueError)
 IDS = frozenset({"user_id", "item_id", "event_id", "send_key"})
 
 
 def open_parquet(source: Source, columns: TableColumns, options: ReadOptions) -> OpenFile:
     """The file's layout and blocks; DataError where it is damaged or a column has a type that is no text, number or time."""
     try:
-        file = pq.ParquetFile(str(source.path))
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(str(source.path), page_checksum_verification=True)
+    except UNREADABLE as error:
         raise _damaged(source, error) from None
     schema = file.schema_arrow
     layout = match_columns(source.path, [name.strip() for name in schema.names], columns, options)
@@ -63,7 +64,7 @@ def _blocks(source: Source, file: Any, layout: Layout, columns: TableColumns) ->
                 size=batch.nbytes,
             )
             line += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         raise _damaged(source, error) from None
 
 
@@ -77,7 +78,9 @@ def _text(source: Source, column: Any, name: str) -> Any:
     if pa.types.is_timestamp(column.type):
         column = pc.cast(column, pa.timestamp("us", column.type.tz and "UTC"), safe=False)
     try:
-        return pc.fill_null(pc.cast(column, pa.string()), "")
+        text = pc.fill_null(pc.cast(column, pa.string()), "")
+        text.validate(full=True)  # Parquet may hold bytes that are not UTF-8 where it promises text
+        return text
     except pa.ArrowException as error:
         raise DataError(
             f"{source.path}: column '{name}' cannot be read as text ({error})", "write it as text, a number or a time"

@@ -152,13 +152,14 @@ def _scan(
         is_open = q >= n or (text[q] == CR and q + 1 >= n)
         if is_open and not final and n - p <= max_record:
             break  # more text will tell
-        too_long = q - p > max_record
-        if breaks > 0 and (too_long or not (code in (FINE, NUL) or (code == BREAK and breaks == 1))):
-            code, breaks, stop = UNCLOSED, 0, _line_end(text, p)
-        else:
-            stop = _line_end(text, q)
-            if too_long:
-                code, where = TOO_LONG, -1
+        if breaks > 0 and (q - p > max_record or not (code in (FINE, NUL) or (code == BREAK and breaks == 1))):
+            code, breaks, q = UNCLOSED, 0, p
+        if code in (UNCLOSED, AFTER_QUOTE) and breaks == 0:
+            while q < n and text[q] != LF and text[q] != CR:
+                q += 1
+        if breaks == 0 and q - p > max_record:
+            code, where = TOO_LONG, -1
+        stop = _line_end(text, q)
         if stop < 0 and not final and code != TOO_LONG:
             break
         done = q if stop < 0 and not final else (n if stop < 0 else stop)
