@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
+from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.settings import SimilarSettings
 from notif_rec.models.similar import MAX_PROFILE, Neighbours, fit_similar, trim_profiles
 
@@ -33,19 +33,28 @@ def fit_neighbours(user_items: sparse.csr_matrix, settings: SimilarSettings, *, 
     share = settings.regression
     if not user_items.nnz or share == 0:
         return fit_similar(user_items, settings, threads=threads)
-    degree = np.diff(user_items.tocsc().indptr).astype(np.float64)
-    regressed = _scaled(fit_regression(user_items, settings, threads=threads), degree, share)
-    if share == 1:
-        return neighbours_of(regressed)
-    walked = matrix_of(fit_similar(user_items, settings, threads=threads))
-    return neighbours_of(_scaled(walked, degree, 1 - share) + regressed)
+    walked = fit_similar(user_items, settings, threads=threads) if share < 1 else None
+    return mix(walked, fit_regression(user_items, settings, threads=threads), item_degree(user_items), share)
+
+
+def mix(walked: Neighbours | None, regressed: sparse.csr_matrix | None, degree: npt.NDArray[np.float64], share: float) -> Neighbours:
+    """Both parts, `share` of the regression; a part that has no share may be None. Alone, the walk keeps its own scale."""
+    if walked is not None and (regressed is None or share == 0):
+        return walked
+    ridge = _scaled(regressed, degree, share)
+    return neighbours_of(ridge if walked is None or share == 1 else _scaled(matrix_of(walked), degree, 1 - share) + ridge)
+
+
+def item_degree(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+    """How many users like each item."""
+    return np.bincount(user_items.indices, minlength=user_items.shape[1]).astype(np.float64)
 
 
 def fit_regression(user_items: sparse.csr_matrix, settings: SimilarSettings, *, threads: int = 1) -> sparse.csr_matrix:
     """(n_items, n_items) float32: entry [i, j] > 0 is what a like of item i adds to the forecast of item j."""
     n_items = user_items.shape[1]
     gram, diagonal, typical = _co_occurrence(user_items, threads)
-    degree = np.diff(user_items.tocsc().indptr)
+    degree = item_degree(user_items)
     ridge = settings.ridge * typical * float(np.sqrt(degree[degree > 0].mean()))
     rarity = (np.maximum(degree, 1) ** -SUPPORT_EXPONENT).astype(np.float32)
     support = np.full((n_items, min(settings.support, n_items)), -1, np.int32)
@@ -55,7 +64,7 @@ def fit_regression(user_items: sparse.csr_matrix, settings: SimilarSettings, *, 
         stop = min(start + BLOCK, n_items)
         _regress(gram.offsets, gram.item_index, gram.weight, diagonal, rarity, ridge, start, stop, support, weight)
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, n_items, BLOCK)))
     there = weight > 0
     column = np.broadcast_to(np.arange(n_items)[:, None], support.shape)

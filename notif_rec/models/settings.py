@@ -42,7 +42,7 @@ class ModelSettings(StrictModel):
     half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
     recent_half_life: Duration = Field(default=timedelta(days=14), description="the same for what is popular now")
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
-    blend: float = Field(default=0.4, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
+    blend: float = Field(default=0.65, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     similar: SimilarSettings = SimilarSettings()
     text_factors: int = Field(default=64, ge=0, le=512, description="length of the text vectors that new items rank by; 0: no text")
 

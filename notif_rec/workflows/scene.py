@@ -84,19 +84,23 @@ def read_scene(
     return Scene(config, reading, future, seen[:, known.item_codes].tocsr(), live, users, segments_of(con, reading.segments, users))
 
 
-def ask(scene: Scene, channel: str, settings: ModelSettings, *, exclude_seen: bool, most_users: int | None = None) -> Question:
+def ask(
+    scene: Scene, channel: str, settings: ModelSettings, *, exclude_seen: bool, most_users: int | None = None, only_known: bool = False
+) -> Question:
     """The users who took something on the channel after the split, by user_id, and what they took.
 
-    exclude_seen: what a user had before is neither listed nor right. most_users: of more, every n-th is asked.
+    exclude_seen: what a user had before is neither listed nor right. most_users: of more, every n-th is asked. only_known: not
+    users without a past, who tell nothing of most settings.
     """
     place, item, unreachable = _right_answers(scene, channel, exclude_seen)
     who, row = np.unique(place, return_inverse=True)
     targets = Targets.from_pairs(row, item, len(who))
-    if most_users and len(who) > most_users:
-        chosen = np.linspace(0, len(who) - 1, most_users).astype(np.int64)
-        who, targets = who[chosen], targets.rows(chosen)
+    rows = _looked_up(scene.reading.known.user_codes, scene.users[who])
+    chosen = np.flatnonzero(rows >= 0) if only_known else np.arange(len(who))
+    if most_users and len(chosen) > most_users:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, most_users).astype(np.int64)]
+    who, rows, targets = who[chosen], rows[chosen], targets.rows(chosen)
     codes = scene.users[who]
-    rows = _looked_up(scene.reading.known.user_codes, codes)
     asked = Asked(
         taste=take_users(scene.reading.tastes[settings.half_life].taste, rows),
         often=take_users(scene.reading.tastes[None].taste, rows),

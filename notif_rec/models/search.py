@@ -1,0 +1,157 @@
+"""Where to look for better model settings, stage by stage: each proposes trials, a Run scores them and remembers the best."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Protocol
+
+import numpy as np
+
+from notif_rec.models.settings import ModelSettings
+
+BLENDS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+HALF_LIVES = tuple(timedelta(days=d) for d in (14, 30, 90, 180, 365))
+TRANSFERS = (0.0, 0.1, 0.25, 0.5, 1.0)
+SAMPLES, SEMIFINALISTS, FINALISTS = 16, 6, 3  # of (α0, λ, ν), at a quarter, half and all of the epochs
+LEAST_EPOCHS = 12  # λ of many factors is chosen wrong at fewer
+MOST_FACTORS = 1024
+# key of `similar`, factor between neighbouring values, lowest, highest
+WALKS = (("target_exponent", 0.15, 0.0, 1.5), ("source_exponent", 0.15, 0.0, 1.5), ("user_exponent", 0.15, 0.0, 1.5))
+SIZES = (("ridge", 2.0, 0.5, 100.0), ("neighbours", 2.5, 50, 2500), ("support", 1.6, 16, 160))
+
+
+class Run(Protocol):
+    """Scores settings; raises StageOver where the stage's share of the time is spent."""
+
+    best: ModelSettings
+
+    def full(self, settings: ModelSettings) -> float:
+        """The score of settings that may become the best."""
+
+    def rough(self, settings: ModelSettings) -> float:
+        """The score of settings that only compete with one another."""
+
+
+class StageOver(Exception):
+    """The stage's share of the time is spent; what was found so far stays."""
+
+
+def with_similar(settings: ModelSettings, **values: Any) -> ModelSettings:
+    """`settings` with other keys of `similar`."""
+    return settings.model_copy(update={"similar": settings.similar.model_copy(update=values)})
+
+
+def start(run: Run) -> None:
+    """The settings as they are."""
+    run.full(run.best)
+
+
+def blend(run: Run) -> None:
+    """How much similar items count against ALS; costs no fit."""
+    for share in BLENDS:
+        run.full(run.best.model_copy(update={"blend": share}))
+
+
+def mixture(run: Run) -> None:
+    """The blend, and how much regression counts against the walk among similar items."""
+    blend(run)
+    if run.best.blend > 0:
+        for share in SHARES:
+            run.full(with_similar(run.best, regression=share))
+
+
+def transfer(run: Run) -> None:
+    """How far a channel trusts the signs of others."""
+    for share in TRANSFERS:
+        run.full(run.best.model_copy(update={"transfer": share}))
+
+
+def similar(run: Run) -> None:
+    """Exponents of the walk, and sizes: each a step up or down for as long as it pays, twice round."""
+    moves = [(key, step, low, high, False) for key, step, low, high in WALKS] + [(*size, True) for size in SIZES]
+    for _ in range(2):
+        before = run.best
+        for key, step, low, high, times in moves:
+            _walk_along(run, key, step, low, high, times)
+        if run.best == before:
+            return
+
+
+def _walk_along(run: Run, key: str, step: float, low: float, high: float, times: bool) -> None:
+    """Up, and where that does not pay, down."""
+    for sign in (1, -1):
+        while True:
+            value = getattr(run.best.similar, key)
+            moved = value * step**sign if times else value + sign * step
+            moved = float(np.clip(round(moved, 4), low, high))
+            moved = round(moved) if isinstance(value, int) else moved
+            before = run.best
+            if moved == value:
+                break
+            run.full(with_similar(before, **{key: moved}))
+            if run.best == before:
+                break
+        if getattr(run.best.similar, key) != value:
+            return
+
+
+def factors(run: Run, alpha0: float, evidence: float, seed: int) -> None:
+    """Successive halving over (α0, λ, ν): many at few epochs, the better ones at more.
+
+    alpha0: what the data's density proposes. evidence: Σw + α0·n of a typical row, by which λ of another ν is made comparable.
+    """
+    base = run.best
+    pool = [base, *_sample(base, base.unobserved_weight or alpha0, evidence, seed)]
+    for epochs, stay in ((base.iterations // 4, SEMIFINALISTS), (base.iterations // 2, FINALISTS)):
+        rungs = [candidate.model_copy(update={"iterations": max(epochs, 2), "blend": 0.0}) for candidate in pool]
+        scores = np.array([run.rough(candidate) for candidate in rungs])
+        pool = [pool[i] for i in np.argsort(-scores, kind="stable")[:stay]]
+    for candidate in pool:
+        run.full(candidate)
+
+
+def _sample(base: ModelSettings, alpha0: float, evidence: float, seed: int) -> list[ModelSettings]:
+    """A Latin square over log α0, log λ and ν: each third of each is tried alike often."""
+    rng = np.random.default_rng(seed)
+    square = (np.stack([rng.permutation(SAMPLES) for _ in range(3)], axis=1) + rng.random((SAMPLES, 3))) / SAMPLES
+    found = []
+    for a, b, c in square:
+        exponent = 1.0 if c < 0.6 else round(float(c), 2)
+        found.append(
+            base.model_copy(
+                update={
+                    "unobserved_weight": _digits(float(np.clip(alpha0 * 10 ** (1.6 * a - 0.8), 1e-5, 1.0))),
+                    "regularization": _digits(min(base.regularization * 10 ** (1.6 * b - 0.8) * evidence ** (1 - exponent), 100.0)),
+                    "regularization_exponent": exponent,
+                }
+            )
+        )
+    return found
+
+
+def double(run: Run) -> None:
+    """Twice the factors, with less λ (more factors want less of each), until that does not pay."""
+    while run.best.factors < MOST_FACTORS:
+        before = run.best
+        size = {"factors": min(2 * before.factors, MOST_FACTORS), "iterations": max(before.iterations, LEAST_EPOCHS)}
+
+        def trial(less: float, size: dict[str, int] = size, before: ModelSettings = before) -> float:
+            return run.full(before.model_copy(update={**size, "regularization": _digits(before.regularization * less)}))
+
+        some, more = trial(0.7), trial(0.45)
+        if more > some:
+            trial(0.3)
+        if run.best.factors == before.factors:
+            return
+
+
+def half_life(run: Run) -> None:
+    """How fast signs of taste fade, if at all."""
+    for days in (None, *HALF_LIVES):
+        run.full(run.best.model_copy(update={"half_life": days}))
+
+
+def _digits(value: float) -> float:
+    """Three significant digits: what a person would write."""
+    return float(f"{value:.3g}")

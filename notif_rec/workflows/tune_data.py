@@ -1,0 +1,147 @@
+"""What `tune` learns from and what it validates on: the last slice of time, or pairs set apart by chance where there are no times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.config import Config
+from notif_rec.errors import DataError
+from notif_rec.models.fit import Evidence
+from notif_rec.models.interactions import read_interactions
+from notif_rec.models.metrics import Targets
+from notif_rec.models.pair_file import Coded, encode, read_pairs
+from notif_rec.models.settings import ModelSettings
+from notif_rec.models.taste import NO_CHANNEL, taste_of
+from notif_rec.scoring.bench import Situation
+from notif_rec.scoring.candidates import Lists
+from notif_rec.scoring.contenders import Asked, take_users
+from notif_rec.store.store import Store
+from notif_rec.workflows.backtest import ALL
+from notif_rec.workflows.scene import Scene, ask, read_scene
+from notif_rec.workflows.trial_log import fingerprint
+
+SET_APART = 0.1  # of the pairs
+MOST_USERS = 10_000  # that are asked in a trial
+LEAST_USERS = 200  # asked on a channel for it to have settings of its own
+Ask = Callable[[ModelSettings], Situation]
+
+
+@dataclass(frozen=True)
+class TuneData:
+    """Situations by settings, over everything and of the channels with enough of their own.
+
+    code: of `all` and each channel. fades: whether times are known, so that half-lives can be tried. digest: tells these data from
+    others. told: what is validated on, in words.
+    """
+
+    situation: Ask
+    channels: Mapping[str, Ask]
+    code: Mapping[str, int]
+    fades: bool
+    digest: str
+    told: str
+
+
+def set_apart(path: Path, config: Config) -> TuneData:
+    """The pairs of a file, the last tenth by `timestamp` or a tenth by chance held back for validation."""
+    pairs = read_pairs(path)
+    coded = encode(pairs)
+    n = len(pairs)
+    if pairs.time is None:
+        held = np.random.default_rng(config.seed).random(n) < SET_APART
+    else:
+        held = np.argsort(np.argsort(pairs.time, kind="stable"), kind="stable") >= n - int(n * SET_APART)
+    situation = _carved(coded, held, path)
+    told = f"{int(held.sum())} of {n} pairs of {path.name}, {'by chance' if pairs.time is None else 'the last by time'}"
+    digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, MOST_USERS)
+    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, False, digest, told)
+
+
+def _carved(coded: Coded, held: npt.NDArray[np.bool_], path: Path) -> Situation:
+    kept = replace(coded, user=coded.user[~held], item=coded.item[~held]).user_items()
+    had = np.asarray(kept[coded.user[held], coded.item[held]]).ravel() > 0
+    known = np.diff(kept.indptr)[coded.user[held]] > 0
+    user, item = coded.user[held][~had & known], coded.item[held][~had & known]
+    if not len(user):
+        raise DataError(f"{path}: too few pairs to set some apart", "give it users with several items each")
+    who, place = np.unique(user, return_inverse=True)
+    targets = Targets.from_pairs(place, item, len(who))
+    chosen = _some_of(len(who))
+    taste = taste_of(kept)
+    own = take_users(taste, who[chosen])
+    nowhere = np.full(len(chosen), -1, np.int32)
+    everything = np.ones(kept.shape[1], dtype=bool)
+    asked = Asked(own, own, who[chosen].astype(np.int32), nowhere, everything, Lists(own.offsets, own.item_index))
+    return Situation(Evidence(taste, kept.shape[1]), asked, targets.rows(chosen))
+
+
+def _some_of(n: int) -> npt.NDArray[np.int64]:
+    """All places, or MOST_USERS of them, evenly spread."""
+    return np.arange(n) if n <= MOST_USERS else np.linspace(0, n - 1, MOST_USERS).astype(np.int64)
+
+
+def last_slice(con: duckdb.DuckDBPyConnection, store: Store, config: Config, as_of: datetime, horizon: timedelta) -> TuneData:
+    """What came before the last `horizon` before as-of, or before the newest event where that is older, and what came in it.
+
+    `con` must stay open for as long as the data are asked.
+    """
+    until = min(as_of, _newest(con, config, as_of) + timedelta(microseconds=1))
+    scene = read_scene(con, config, until - horizon, until)
+    asking = _Asking(con, scene)
+    asks = {name: asking.of(name) for name in scene.code}
+    most = {name: len(asks[name](config.model).targets.count) for name in scene.code}
+    if not most[ALL]:
+        raise DataError(f"nobody whose taste was known took anything in the {horizon} before {until}Z", "choose a longer --horizon")
+    channels = {name: asks[name] for name in config.channel_names if most[name] >= LEAST_USERS}
+    newest = max((segment.added_seq for segment in store.segments("events", "users", "items", "user_ids", "item_ids")), default=0)
+    seen = [scene.exclude_seen(name) for name in scene.code]
+    digest = fingerprint("store", newest, until, horizon, config.events, list(scene.code), seen, config.seed, MOST_USERS)
+    told = f"what {most[ALL]} users took from {(until - horizon).isoformat(timespec='seconds')}Z on"
+    return TuneData(asks[ALL], channels, scene.code, True, digest, told)
+
+
+def _newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> datetime:
+    query = "SELECT max(timestamp) FROM events WHERE list_contains($names, event) AND timestamp < $as_of"
+    found: datetime | None = con.execute(query, {"names": list(config.events), "as_of": as_of}).fetchall()[0][0]
+    if found is None:
+        raise DataError(f"no sign of taste before {as_of.isoformat()}Z", "choose a later --as-of, or ingest events")
+    return found
+
+
+class _Asking:
+    """Situations of a scene; signs of taste are read once for each half-life."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, scene: Scene) -> None:
+        self._con, self._scene = con, scene
+        self._kept: dict[object, Situation] = {}
+
+    def of(self, channel: str) -> Ask:
+        """The channel's situations, by settings."""
+
+        def situation(settings: ModelSettings) -> Situation:
+            key = (channel, settings.half_life, settings.recent_half_life)
+            if key not in self._kept:
+                self._kept[key] = self._made(channel, settings)
+            return self._kept[key]
+
+        return situation
+
+    def _made(self, channel: str, settings: ModelSettings) -> Situation:
+        scene = self._with_half_life(settings.half_life)
+        question = ask(scene, channel, settings, exclude_seen=scene.exclude_seen(channel), most_users=MOST_USERS, only_known=True)
+        return Situation(scene.reading.evidence(settings), question.asked, question.targets)
+
+    def _with_half_life(self, half_life: timedelta | None) -> Scene:
+        reading, config = self._scene.reading, self._scene.config
+        if half_life not in reading.tastes:
+            names = config.channel_names
+            read = read_interactions(self._con, reading.as_of, events=config.events, channels=names, half_life=half_life)
+            self._scene = replace(self._scene, reading=replace(reading, tastes={**reading.tastes, half_life: read}))
+        return self._scene
