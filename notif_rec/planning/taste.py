@@ -41,7 +41,8 @@ def tastes(events: Events, facts: Facts, as_of_us: int) -> Tastes:
     signs = np.flatnonzero(~np.isnan(worth) & (events.item != NO_ITEM) & (events.at_us < as_of_us))
     fade = -1.0 / facts.half_life_us if facts.half_life_us else 0.0
     contribution = worth[signs] * events.value[signs] * np.exp2((as_of_us - events.at_us[signs]) * fade)
-    contribution = np.where(contribution > 0, np.minimum(contribution, MOST), 0.0)  # as in training: less than nothing, or NaN, is nothing
+    said = np.isfinite(contribution) & (contribution > 0)  # as in training
+    contribution = np.where(said, np.minimum(contribution, MOST), 0.0)
     channel = np.maximum(events.channel[signs], ORGANIC).astype(np.int64) + 1
     key = events.row[signs].astype(np.int64) << 39 | events.item[signs].astype(np.int64) << 8 | channel
     order = np.argsort(key)
