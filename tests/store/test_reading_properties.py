@@ -77,14 +77,14 @@ def oracle(text: str, free: list[bool], line: int = 2) -> list[tuple[int, str, b
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(EVIL, st.lists(st.booleans(), min_size=1, max_size=3))
 def test_records_are_those_of_the_oracle(text: str, free: list[bool]) -> None:
     found = [(line, piece.decode(), fault == r.FINE) for line, piece, fault in scan(text.encode(), free)]
     assert found == oracle(text, free)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.lists(EVIL.filter(lambda s: "\x00" not in s), min_size=2, max_size=2), min_size=1, max_size=6),
     st.sampled_from(["\n", "\r\n", "\r"]),

@@ -91,7 +91,7 @@ def test_no_iso(text: str, problem: int) -> None:
 OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=OFFSETS), min_size=1, max_size=20), st.booleans())
 def test_iso_is_what_python_reads(moments: list[datetime], spoil: bool) -> None:
     texts = [moment.isoformat(sep="T" if moment.minute % 2 else " ") for moment in moments]
@@ -100,7 +100,7 @@ def test_iso_is_what_python_reads(moments: list[datetime], spoil: bool) -> None:
     assert not found.problem[: len(texts)].any()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(ZONES), st.datetimes(datetime(1995, 1, 1), datetime(2090, 1, 1)))
 def test_walls_are_what_zoneinfo_says(zone: str, wall: datetime) -> None:
     """Near a change of the clock, too: the wall is moved to the hours around one."""

@@ -144,7 +144,7 @@ SENDS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 60), st.sets(st.int
 RECEIPTS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 60), st.integers(0, 2)), min_size=1, max_size=8, unique=True)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SENDS, RECEIPTS)
 def test_against_a_plain_oracle(tmp_path_factory: pytest.TempPathFactory, sends: list[Any], rows: list[Any]) -> None:
     store = Store.create(tmp_path_factory.mktemp("world") / "store")

@@ -188,12 +188,12 @@ def test_several_files_are_one_commit_or_none(world: World) -> None:
 def test_a_file_split_in_any_way_brings_the_same_events(tmp_path: Path) -> None:
     rows = [f"u{n % 7},i{n % 3},push,view,2026-01-0{n % 9 + 1}T10:00:00Z,{'' if n % 2 else f'e{n % 11}'}" for n in range(60)]
     found = []
-    for name, parts in (("a", [rows]), ("b", [rows[:20], rows[20:]]), ("c", [rows[i::4] for i in range(4)])):
+    for name, parts in (("a", [rows]), ("b", [rows[1::3], rows[::3], rows[2::3]])):
         world = World(Store.create(tmp_path / name), tmp_path)
         for part in parts:
             world.take("events", events_csv(*part, header=f"{HEADER},event_id"))
         found.append([row for row in world.events() if row[-1] is None])
-    assert found[0] == found[1] == found[2] != []
+    assert found[0] == found[1] != []
 
 
 def bad_rows(bad: int, good: int) -> str:
