@@ -19,7 +19,8 @@ WITH words AS (
   FROM ours o LEFT JOIN users u ON u."user" = o."user" WHERE o.channel = $channel),
 states AS (
   SELECT *, out_at IS NOT NULL AND NOT coalesce(in_at > out_at, false) AND NOT coalesce(word_at > out_at, false) AS opted_out,
-    CASE WHEN coalesce(in_at > word_at, word IS NULL AND in_at IS NOT NULL) THEN 'yes' ELSE coalesce(word, $default) END AS state FROM words)
+    CASE WHEN coalesce(in_at > word_at, word IS NULL AND in_at IS NOT NULL) THEN 'yes' ELSE coalesce(word, $default) END AS state
+  FROM words)
 SELECT send_key, "user", channel, format('consent is {}', CASE WHEN opted_out THEN 'no' ELSE state END) FROM states
 WHERE opted_out OR NOT list_contains($allowed, state)
 """

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import duckdb
+import pyarrow as pa
+
+from notif_rec.store.zones import time_zone
 
 UNIT_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
+SECOND, DAY = 1_000_000, 86_400  # in µs, in seconds
 
 # The plan's own sends, one row a send and one row an item.
 OURS = """
@@ -48,13 +54,47 @@ FROM external_items GROUP BY key, "user", channel;
 CREATE OR REPLACE TEMP TABLE zone_of AS SELECT "user", any_value(timezone) AS timezone FROM ours GROUP BY "user";
 """
 
+SPAN = "SELECT min(at_us), max(at_us) FROM (SELECT at_us FROM ours UNION ALL SELECT at_us FROM history)"
+
 
 def load_facts(connection: duckdb.DuckDBPyConnection, plan_id: str) -> int:
     """Builds the audit's tables in `connection`; returns the number of the plan's sends."""
     for statement in (*OURS.split(";\n"), *HISTORY.split(";\n")):
         if statement.strip():
             connection.execute(statement, {"plan": plan_id} if "$plan" in statement else None)
+    _load_clocks(connection)
     return int(connection.execute("SELECT count(*) FROM ours").fetchall()[0][0])
+
+
+def _load_clocks(connection: duckdb.DuckDBPyConnection) -> None:
+    """Builds `clocks`: what to add to UTC in each zone of the plan's users, from when on. DuckDB's own zones are of another age."""
+    names = [name for (name,) in connection.execute("SELECT DISTINCT timezone FROM zone_of ORDER BY ALL").fetchall()]
+    first, last = connection.execute(SPAN).fetchall()[0]
+    rows = [(name, *change) for name in names for change in _offsets(name, first, last)]
+    columns = dict(zip(("timezone", "since_us", "offset_us"), zip(*rows, strict=True), strict=True)) if rows else {}
+    clocks = pa.schema([("timezone", pa.string()), ("since_us", pa.int64()), ("offset_us", pa.int64())])
+    connection.register("clock_rows", pa.table({f.name: pa.array(columns.get(f.name, ()), f.type) for f in clocks}))
+    connection.execute("CREATE OR REPLACE TEMP TABLE clocks AS FROM clock_rows")
+    connection.unregister("clock_rows")
+
+
+def _offsets(name: str, first_us: int, last_us: int) -> Iterator[tuple[int, int]]:
+    """(from when on, offset) over a span, in microseconds; looked at once a day, then halved to the second."""
+    zone = time_zone(name)
+
+    def offset(second: int) -> int:
+        return int((datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset() or timedelta()).total_seconds())
+
+    begin, end = first_us // SECOND - DAY, last_us // SECOND + DAY
+    yield begin * SECOND, offset(begin) * SECOND
+    for low in range(begin, end, DAY):
+        high, old = low + DAY, offset(low)
+        if (new := offset(high)) == old:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == old else (low, middle)
+        yield high * SECOND, new * SECOND
 
 
 def span_us(text: str) -> int:

@@ -56,9 +56,8 @@ WHERE b.span < $window AND c.bound
 
 CALENDAR = f"""
 WITH counted AS (
-  SELECT h.*, mine AND {BOUND} AS bound,
-         date_trunc($period, (make_timestamp(at_us) AT TIME ZONE 'UTC') AT TIME ZONE z.timezone) AS period
-  FROM history h JOIN zone_of z USING ("user")
+  SELECT h.*, mine AND {BOUND} AS bound, date_trunc($period, make_timestamp(at_us + offset_us)) AS period
+  FROM (SELECT * FROM history JOIN zone_of USING ("user")) h ASOF JOIN clocks c ON c.timezone = h.timezone AND h.at_us >= c.since_us
   WHERE {IN_SCOPE} AND ($category = '' OR list_contains(categories, $category)))
 SELECT key, "user", channel, format('more than {{}} in the {{}} of {{}}', $maximum, $period, period)
 FROM (SELECT *, count(*) OVER (PARTITION BY "user", period) AS n FROM counted) WHERE n > $maximum AND bound
@@ -75,7 +74,8 @@ WHERE a.mine AND {BOUND.replace("transactional", "a.transactional")} AND a.item 
 
 QUIET = f"""
 WITH sent AS (
-  SELECT *, CAST((send_at AT TIME ZONE 'UTC') AT TIME ZONE timezone AS TIME) AS wall FROM ours
+  SELECT *, CAST(make_timestamp(at_us + offset_us) AS TIME) AS wall
+  FROM ours o ASOF JOIN clocks c ON c.timezone = o.timezone AND o.at_us >= c.since_us
   WHERE list_contains($channels, channel) AND {BOUND})
 SELECT send_key, "user", channel, format('{{}} is in quiet hours', wall) FROM sent
 WHERE CASE WHEN $start < $end THEN wall >= CAST($start AS TIME) AND wall < CAST($end AS TIME)
@@ -86,7 +86,8 @@ WHERE CASE WHEN $start < $end THEN wall >= CAST($start AS TIME) AND wall < CAST(
 BACK_OFF = f"""
 WITH engaged AS (
   SELECT "user", channel, epoch_us(timestamp) AS at_us FROM events
-  WHERE (event IN ('opened', 'clicked') AND list_contains($channels, channel)) OR channel = ''),
+  WHERE (event IN ('opened', 'clicked') AND (channel = '' OR list_contains($channels, channel)))
+     OR (channel = '' AND event NOT IN ('sent', 'delivered', 'dismissed', 'unsubscribed', 'subscribed', 'complained', 'bounced'))),
 active AS (
   SELECT DISTINCT channel FROM events WHERE event IN ('opened', 'clicked') AND list_contains($channels, channel)
     AND epoch_us(timestamp) >= $as_of - 30 * 86400000000 AND epoch_us(timestamp) < $as_of),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from notif_rec.errors import BugError
+from notif_rec.store.zones import known_zones, time_zone
 
 IntArray = npt.NDArray[np.int64]
 SECOND_US = 1_000_000
@@ -21,21 +22,14 @@ NEVER = np.iinfo(np.int64).min
 ALWAYS = np.iinfo(np.int64).max
 
 
-@lru_cache(maxsize=4096)
 def known_zone(name: str) -> bool:
-    """True for an IANA zone that this machine knows."""
-    if not name or name.startswith(("posix/", "right/")) or name in ("posixrules", "localtime", "Factory"):
-        return False
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
+    """True for an IANA zone."""
+    return name in known_zones()
 
 
-def zone_names() -> set[str]:
-    """Every zone that this machine knows; slow the first time, so only for messages."""
-    return {name for name in available_timezones() if known_zone(name)}
+def zone_names() -> frozenset[str]:
+    """Every zone that there is."""
+    return known_zones()
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ def _transitions(name: str, start_us: int, end_us: int) -> tuple[IntArray, IntAr
 
     Looks once a day and halves: no zone has changed twice within a day since 1970 (the closest two lie 166 hours apart).
     """
-    zone = ZoneInfo(name)
+    zone = time_zone(name)
     first, last = start_us // SECOND_US, -(-end_us // SECOND_US)
     times, offsets = [start_us], [_offset(zone, first)]
     for day in range(first, last, 86_400):

@@ -1,14 +1,20 @@
-"""Wall-clock times of a zone as UTC; a wall time that does not exist, or exists twice, is told and never guessed."""
+"""Time zones by the `tzdata` package, and wall-clock times of a zone as UTC; one that does not exist, or exists twice, is never guessed.
+
+A machine's own zone files are not asked: they differ in age, and the same store, config and as-of shall give the same bytes anywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
+
+from notif_rec.errors import BugError
 
 Int64s = npt.NDArray[np.int64]
 
@@ -21,14 +27,23 @@ EARLIEST, LATEST = np.iinfo(np.int64).min // 4, np.iinfo(np.int64).max // 4
 
 @cache
 def known_zones() -> frozenset[str]:
-    """The IANA names that this machine knows."""
-    return frozenset(available_timezones())
+    """The IANA names that there are."""
+    return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()) - {"Factory"}
+
+
+@cache
+def time_zone(name: str) -> ZoneInfo:
+    """The zone of that name, which must be one of `known_zones`."""
+    if name not in known_zones():
+        raise BugError(f"{name!r} is no time zone")
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as stream:
+        return ZoneInfo.from_file(stream, key=name)
 
 
 @cache
 def _segments(name: str) -> tuple[Int64s, Int64s, Int64s]:
     """(first wall time, wall time after the last, offset) of each stretch of one UTC offset, in microseconds, in order."""
-    zone = ZoneInfo(name)
+    zone = time_zone(name)
 
     def offset(moment: datetime) -> int:
         return int((moment.astimezone(zone).utcoffset() or timedelta()).total_seconds())
