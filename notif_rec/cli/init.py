@@ -24,7 +24,8 @@ def command(settings: Settings, folder: Path, as_of: datetime) -> None:
     """
     from notif_rec.workflows.init import init
 
-    program = shutil.which("notif-rec") or str(Path(sys.argv[0]).absolute())
+    installed = shutil.which("notif-rec")
+    program = (installed,) if installed else (sys.executable, "-m", "notif_rec.cli.main")
     result = init(folder, as_of=as_of, program=program)
     listed = "\n".join(f"  {folder / name}" for name in result.files)
     text = f"wrote\n{listed}\nevery night: {result.cron}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from notif_rec.cli.compiled import keep_compiled_code
 from notif_rec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def pass_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         settings = resolve_settings(click.get_current_context())
         start_logging(settings)
+        keep_compiled_code(settings.store_path)
         return function(settings, *args, **kwargs)
 
     return update_wrapper(call, function)

@@ -6,7 +6,7 @@ import csv
 import io
 import random
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,10 +35,10 @@ class InitResult:
         return {"folder": str(self.folder), "files": list(self.files), "cron": self.cron}
 
 
-def init(folder: Path, *, as_of: datetime, program: str) -> InitResult:
+def init(folder: Path, *, as_of: datetime, program: Sequence[str]) -> InitResult:
     """Writes a workspace into `folder`, with a sample that ends at `as_of`; NotifRecError where one of its files exists.
 
-    program: how cron calls notif-rec.
+    program: the words by which cron calls notif-rec.
     """
     cron = cron_line(folder.resolve(), program)
     texts = {
@@ -58,9 +58,9 @@ def init(folder: Path, *, as_of: datetime, program: str) -> InitResult:
 CRON_HEAD = "# Every night at 02:15. Silent but for its summary; exit codes: 0 done, 3 a guard or check failed, 75 another run is on.\n"
 
 
-def cron_line(folder: Path, program: str) -> str:
+def cron_line(folder: Path, program: Sequence[str]) -> str:
     """The line that runs the workspace every night; cron reads % as a line break, so it is escaped."""
-    words = (program, "run", "-c", str(folder / CONFIG))
+    words = (*program, "run", "-c", str(folder / CONFIG))
     return "15 2 * * * " + " ".join(shlex.quote(word) for word in words).replace("%", "\\%")
 
 

@@ -22,7 +22,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_config_is_accepted_and_its_sources_are_there(tmp_path: Path) -> None:
-    result = init(tmp_path / "new", as_of=AS_OF, program="notif-rec")
+    result = init(tmp_path / "new", as_of=AS_OF, program=("notif-rec",))
     config = load_config(tmp_path / "new" / "notif_rec.yml")
     assert config.channel_names == ("push", "email", "in_app")
     for pattern in (*config.sources.events, *config.sources.users, *config.sources.items):
@@ -31,7 +31,7 @@ def test_the_config_is_accepted_and_its_sources_are_there(tmp_path: Path) -> Non
 
 
 def test_events_end_before_as_of_and_concern_known_users_and_items(tmp_path: Path) -> None:
-    init(tmp_path, as_of=AS_OF, program="notif-rec")
+    init(tmp_path, as_of=AS_OF, program=("notif-rec",))
     events = rows(tmp_path / "data/events-sample.csv")
     assert max(e["timestamp"] for e in events) < "2026-11-22T09:30:00Z"
     assert {e["user_id"] for e in events} <= {u["user_id"] for u in rows(tmp_path / "data/users.csv")}
@@ -40,7 +40,7 @@ def test_events_end_before_as_of_and_concern_known_users_and_items(tmp_path: Pat
 
 
 def test_the_same_moment_gives_the_same_bytes(tmp_path: Path) -> None:
-    one, two = (init(tmp_path / name, as_of=AS_OF, program="notif-rec") for name in ("a", "b"))
+    one, two = (init(tmp_path / name, as_of=AS_OF, program=("notif-rec",)) for name in ("a", "b"))
     for name in one.files:
         if name != "crontab.example":
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -66,4 +66,6 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_cron_line_survives_percent_and_blanks() -> None:
-    assert cron_line(Path("/srv/50% off"), "/opt/bin/notif-rec") == ("15 2 * * * /opt/bin/notif-rec run -c '/srv/50\\% off/notif_rec.yml'")
+    assert cron_line(Path("/srv/50% off"), ("/opt/bin/notif-rec",)) == (
+        "15 2 * * * /opt/bin/notif-rec run -c '/srv/50\\% off/notif_rec.yml'"
+    )

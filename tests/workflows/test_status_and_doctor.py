@@ -23,7 +23,7 @@ AS_OF = START + timedelta(days=30)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    init(tmp_path, as_of=AS_OF, program="notif-rec")
+    init(tmp_path, as_of=AS_OF, program=("notif-rec",))
     return Store.create(tmp_path / ".notif_rec")
 
 
@@ -56,7 +56,7 @@ def test_status_of_an_empty_store_has_every_key(store: Store, tmp_path: Path, ca
 
 
 def test_status_without_a_store_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    init(tmp_path / "w", as_of=AS_OF, program="notif-rec")
+    init(tmp_path / "w", as_of=AS_OF, program=("notif-rec",))
     assert main(["status", "-c", str(tmp_path / "w" / "notif_rec.yml")]) == 78
     assert "no store here yet\n  fix: `notif-rec ingest` makes it" in capsys.readouterr().err
 
