@@ -64,8 +64,7 @@ def rank(model: ChannelModel, asked: Asked, k: int, *, threads: int = 1) -> Item
 def popularities(evidence: Evidence, code: int, transfer: float) -> dict[str, Fallback]:
     """What is popular, of all time and (where times are known) lately, among those whose taste is known; segments aside."""
     everybody = replace(evidence, segment=None, segments=Segments())
-    ever = replace(everybody, recency=np.zeros(len(evidence.taste.item_index)))
-    found = {POPULAR: fallback_of(ever, code, transfer)}
+    found = {POPULAR: fallback_of(replace(everybody, recency=None), code, transfer)}
     return found if evidence.recency is None else {**found, RECENT: fallback_of(everybody, code, transfer)}
 
 
