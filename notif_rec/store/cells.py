@@ -22,6 +22,7 @@ EPOCH = datetime(1970, 1, 1)
 EARLIEST = datetime(2000, 1, 1)
 OLDEST, NEWEST = datetime(1800, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # of dates that may lie far away
 AHEAD = timedelta(hours=24)
+LATER = "after "  # how the reason starts where a time lies too far ahead
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 
 
@@ -99,7 +100,7 @@ def read_moments(text: Any, column: str, how: TimeFormat, faults: Faults, span: 
     hint = f"; is it {how.kind}?" if how.kind in EPOCHS else ""
     read = ~empty & (problem == 0)
     faults.add(read & (us < low), column, text, f"before {span[0]:%Y-%m-%d}{hint}")
-    faults.add(read & (us > high), column, text, f"after {span[1].isoformat(timespec='minutes')}Z{hint}")
+    faults.add(read & (us > high), column, text, f"{LATER}{span[1].isoformat(timespec='minutes')}Z{hint}")
     return pa.array(us, pa.int64(), mask=empty).cast(TIME)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from notif_rec.errors import DataError
+from notif_rec.store.cells import LATER
 from notif_rec.store.columns import columns_of
 from notif_rec.store.header import ReadOptions
 from notif_rec.store.preflight import Source, refuse_change
@@ -24,7 +24,10 @@ Advance = Callable[[int], None]  # told of bytes read, or rows where the bytes o
 
 @dataclass(frozen=True)
 class StagedFile:
-    """The sound rows of a file (ids as text) and what became of the others. present: our columns and extras that the file speaks of."""
+    """The sound rows of a file (ids as text) and what became of the others. present: our columns and extras that the file speaks of.
+
+    ahead: whether rows were rejected because they lie in the future.
+    """
 
     source: Source
     rows: pa.Table
@@ -32,6 +35,7 @@ class StagedFile:
     records: int
     rejected: int
     blank: int
+    ahead: bool
     warnings: tuple[str, ...]
 
 
@@ -42,6 +46,7 @@ def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabula
     parts: list[pa.Table] = []
     odd: Counter[str] = Counter()
     records = rejected = blank = 0
+    ahead = False
     for block in file.blocks:
         typed = read_block(table, source.path, block, options.constants, words)
         rejects.add(source.path, pa.concat_tables([block.rejects, typed.rejects]).sort_by("line"))
@@ -50,20 +55,14 @@ def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabula
         rejected += block.rejects.num_rows + typed.rejects.num_rows
         blank += block.blank
         odd += typed.warnings
+        ahead |= pc.any(pc.starts_with(typed.rejects.column("reason"), LATER)).as_py() or False
         advance(block.size)
     refuse_change(source)
     extras = file.layout.extras if columns.keeps_extras else ()
     present = frozenset((*file.layout.place, *options.constants, *extras))
     warnings = (*file.layout.warnings, *(f"{source.path}: {n} rows: {what}" for what, n in sorted(odd.items())))
     rows = pa.concat_tables(parts) if parts else pa.table({})
-    return StagedFile(source, rows, present, records, rejected, blank, warnings)
-
-
-def reading_key(source: Source, options: ReadOptions) -> str:
-    """64 hex digits of the file's bytes and of how they are read: the same again brings nothing new."""
-    how = [sorted(options.mapping.items()), sorted(options.constants.items()), options.timestamps, options.timezone]
-    plain = how == [[], [], "iso8601", None]
-    return source.digest if plain else hashlib.sha256(f"{source.digest}{json.dumps(how)}".encode()).hexdigest()
+    return StagedFile(source, rows, present, records, rejected, blank, ahead, warnings)
 
 
 @dataclass(frozen=True)

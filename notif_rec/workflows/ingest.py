@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from notif_rec.store.columns import columns_of
 from notif_rec.store.header import ReadOptions, check_options
 from notif_rec.store.ingest_events import Prepared, prepare_events
 from notif_rec.store.ingest_rows import prepare_items, prepare_suppressions, prepare_users
-from notif_rec.store.preflight import Source, examine
+from notif_rec.store.known_files import WORDS, Look, look_at, remembered
 from notif_rec.store.rejects import RejectsFile
 from notif_rec.store.rows import FileRow
-from notif_rec.store.staging import DEFAULT_LIMIT, Limit, StagedFile, reading_key, refuse_rejects, stage_file
+from notif_rec.store.staging import DEFAULT_LIMIT, Limit, StagedFile, refuse_rejects, stage_file
 from notif_rec.store.store import Store
 from notif_rec.store.timestamps import time_format
 from notif_rec.store.typed import Vocabulary
@@ -97,27 +97,26 @@ def ingest(
     options = options or ReadOptions()
     limit, words = _checked(config, table, files, options, latest)
     with store.lock():
-        sources = [examine(path) for path in files]
-        keys = [reading_key(found, options) for found in sources]
-        known = _known(store, table, keys)
-        if all(known) and not any(row.counts.get("rejected", 0) for row in known if row):
-            return _unchanged(table, files, [row for row in known if row])
-        rejects = RejectsFile(store.root / "rejects" / f"{table}-{keys[0][:12]}.csv")
+        looks = look_at(store, table, files, options, words)
+        if not any(look.source for look in looks):
+            return _unchanged(store, table, looks)
+        rejects = RejectsFile(_rejects_path(store, table, looks))
         try:
-            staged = _stage(table, sources, options, words, limit, rejects, progress)
+            staged = _stage(table, looks, options, words, limit, rejects, progress)
         finally:
             rejects.close()
         progress("storing", 0, 1)
         prepared = PREPARE[table](store, staged, jobs)
-        counts = tuple(_counts(file, accepted) for file, accepted in zip(staged, prepared.accepted, strict=True))
-        stored = sum(file.accepted for file in counts)
-        if stored or not all(known):
-            _commit(store, table, prepared, staged, counts, keys, source)
+        counts, rows = _outcomes(table, looks, staged, prepared, options, words, source)
+        unchanged = not any(file.accepted for file in counts) and all(map(_is_known, looks, rows))
+        if not unchanged:
+            read = [row for row, look in zip(rows, looks, strict=True) if look.source or table != "events"]
+            store.commit(f"ingest {table}", prepared.tables, rows=read)
         progress("storing", 1, 1)
     warnings = tuple(warning for file in staged for warning in file.warnings)
     warnings += tuple(f"{file.file}: no rows but the header" for file in counts if file.records == 0)
     reasons = dict(sorted(rejects.reasons.items(), key=lambda pair: (-pair[1], pair[0])))
-    return IngestResult(table, counts, rejects.written, reasons, rejects.examples, warnings, unchanged=not stored and all(known))
+    return IngestResult(table, counts, rejects.written, reasons, rejects.examples, warnings, unchanged)
 
 
 def _checked(config: Config, table: str, files: Sequence[Path], options: ReadOptions, latest: datetime | None) -> tuple[Limit, Vocabulary]:
@@ -146,29 +145,29 @@ def parse_limit(text: str | None) -> Limit:
     return Limit(None, value / 100) if percent else Limit(int(value), None)
 
 
-def _known(store: Store, table: str, keys: Sequence[str]) -> list[FileRow | None]:
-    """The earlier ingest of each file, None where it would bring something: events forever, the others only while nothing came after."""
-    rows = store.files(table)
-    if table == "events":
-        by_key = {row.sha256: row for row in rows}
-        return [by_key.get(key) for key in keys]
-    last = [row for row in rows if row.seq == rows[-1].seq]
-    same = [row.sha256 for row in last] == list(keys)
-    return list(last) if same else [None for _ in keys]
+def _rejects_path(store: Store, table: str, looks: Sequence[Look]) -> Path:
+    """One name for one set of files, so that reading them again replaces the file."""
+    key = next((look.key for look in looks if look.source), looks[0].key)
+    return store.root / "rejects" / f"{table}-{key[:12]}.csv"
 
 
-def _unchanged(table: str, files: Sequence[Path], rows: Sequence[FileRow]) -> IngestResult:
-    """What reading the files again would find: every row that was accepted is a duplicate now."""
-    counts = []
-    for path, row in zip(files, rows, strict=True):
-        old = row.counts
-        counts.append(FileCounts(str(path), old["records"], 0, old["rejected"], old["accepted"] + old["duplicates"], old["blank"]))
-    return IngestResult(table, tuple(counts), None, {}, {}, (), unchanged=True)
+def _unchanged(store: Store, table: str, looks: Sequence[Look]) -> IngestResult:
+    counts = tuple(_known_counts(look.path, look.row) for look in looks if look.row)
+    path = _rejects_path(store, table, looks)
+    before = path if any(file.rejected for file in counts) and path.exists() else None
+    return IngestResult(table, counts, before, {}, {}, (), unchanged=True)
+
+
+def _known_counts(path: Path, row: FileRow) -> FileCounts:
+    """What reading the file again would find: every row that was accepted is a duplicate now."""
+    old = row.counts
+    return FileCounts(str(path), old["records"], 0, old["rejected"], old["accepted"] + old["duplicates"], old["blank"])
 
 
 def _stage(
-    table: str, sources: Sequence[Source], options: ReadOptions, words: Vocabulary, limit: Limit, rejects: RejectsFile, progress: Progress
+    table: str, looks: Sequence[Look], options: ReadOptions, words: Vocabulary, limit: Limit, rejects: RejectsFile, progress: Progress
 ) -> list[StagedFile]:
+    sources = [look.source for look in looks if look.source]
     total, done, staged = sum(source.size for source in sources), 0, []
     for source in sources:
         stage, read = f"reading {source.path.name}", 0
@@ -184,23 +183,31 @@ def _stage(
     return staged
 
 
-def _counts(file: StagedFile, accepted: int) -> FileCounts:
-    duplicates = file.rows.num_rows - accepted
-    return FileCounts(str(file.source.path), file.records, accepted, file.rejected, duplicates, file.blank)
-
-
-def _commit(
-    store: Store,
+def _outcomes(
     table: str,
-    prepared: Prepared,
+    looks: Sequence[Look],
     staged: Sequence[StagedFile],
-    counts: Sequence[FileCounts],
-    keys: Sequence[str],
+    prepared: Prepared,
+    options: ReadOptions,
+    words: Vocabulary,
     source: str,
-) -> None:
-    newest = prepared.newest or tuple(None for _ in staged)
-    rows = [
-        FileRow(table, str(file.source.path), source, key, file.source.size, count.counts(), moment)
-        for file, count, key, moment in zip(staged, counts, keys, newest, strict=True)
-    ]
-    store.commit(f"ingest {table}", prepared.tables, rows=rows)
+) -> tuple[tuple[FileCounts, ...], list[FileRow]]:
+    """The counts of every file, and the rows by which the catalogue remembers them."""
+    counts, rows = [], []
+    read = iter(zip(staged, prepared.accepted, prepared.newest or [None for _ in staged], strict=True))
+    for look in looks:
+        if look.row and not look.source:
+            counts.append(_known_counts(look.path, look.row))
+            rows.append(replace(look.row, seq=None))
+            continue
+        file, accepted, newest = next(read)
+        duplicates = file.rows.num_rows - accepted
+        counts.append(FileCounts(str(look.path), file.records, accepted, file.rejected, duplicates, file.blank))
+        kept = {**counts[-1].counts(), **remembered(file, options, words)}
+        rows.append(FileRow(table, str(look.path), source, look.key, file.source.size, kept, newest))
+    return tuple(counts), rows
+
+
+def _is_known(look: Look, row: FileRow) -> bool:
+    """Whether the catalogue has this very row already, but for what was accepted then."""
+    return look.row is not None and all(look.row.counts.get(name) == row.counts.get(name) for name in ("rejected", WORDS))

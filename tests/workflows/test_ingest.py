@@ -14,7 +14,7 @@ import pytest
 
 from notif_rec.config import Config
 from notif_rec.errors import BugError, DataError, UsageError
-from notif_rec.store import duplicates, staging
+from notif_rec.store import duplicates, known_files, staging
 from notif_rec.store.header import ReadOptions
 from notif_rec.store.store import Store
 from notif_rec.store.typed import Typed
@@ -119,6 +119,55 @@ def test_the_same_file_again_with_rejects_is_read_again(world: World) -> None:
     assert world.store.version() == before
     wider = Config(events=CONFIG.events, channels={**CONFIG.channels, "sms": CONFIG.channels["push"]})
     assert counts(ingest(world.store, wider, "events", [world.file(text)], latest=LATEST)) == (1, 0, 1, 0)
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are hashed from now on."""
+    seen: list[str] = []
+    real = known_files.examine
+
+    def examine(path: Path) -> Any:
+        seen.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(known_files, "examine", examine)
+    return seen
+
+
+def test_a_pattern_with_one_more_day_reads_that_day_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [
+        world.file(events_csv(f"u{n},i1,push,view,2026-01-0{n}T10:00:00Z", f"u{n},i1,psh,view,2026-01-0{n}T10:00:00Z")) for n in (1, 2, 3)
+    ]
+    ingest(world.store, CONFIG, "events", days[:2], latest=LATEST)
+    seen = looked_at(monkeypatch)
+    result = ingest(world.store, CONFIG, "events", days, latest=LATEST)
+    assert [(file.accepted, file.duplicates, file.rejected) for file in result.files] == [(0, 1, 1), (0, 1, 1), (1, 0, 1)]
+    assert seen == ["file3.csv"], "not even hashed"
+    assert [row.path for row in world.store.files("events")] == [str(day) for day in days]
+    days[0].write_text(days[0].read_text() + "u9,i1,push,view,2026-01-05T10:00:00Z\n")
+    assert counts(ingest(world.store, CONFIG, "events", days, latest=LATEST)) == (1, 3, 3, 0)
+    assert seen == ["file3.csv", "file1.csv"]
+
+
+def test_users_of_one_more_file_lie_over_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [world.file(f"user_id,tier\nu1,{tier}\nu{tier},x\n") for tier in "abc"]
+    ingest(world.store, CONFIG, "users", files[:2], latest=LATEST)
+    seen = looked_at(monkeypatch)
+    assert counts(ingest(world.store, CONFIG, "users", files, latest=LATEST)) == (2, 0, 4, 0)
+    assert seen == ["file3.csv"]
+    assert users(world)["u1"]["attributes"] == {"tier": "c"}
+    assert ingest(world.store, CONFIG, "users", files, latest=LATEST).unchanged
+    ingest(world.store, CONFIG, "users", files[:2], latest=LATEST)
+    assert users(world)["u1"]["attributes"] == {"tier": "b"}, "another list: what came later is laid over again"
+    ingest(world.store, CONFIG, "users", [files[2], files[0]], latest=LATEST)
+    assert users(world)["u1"]["attributes"] == {"tier": "a"}
+
+
+def test_what_lies_ahead_today_may_be_right_tomorrow(world: World) -> None:
+    path = world.file(events_csv("u1,i1,push,view,2026-06-01T10:00:00Z", "u1,i1,push,view,2026-06-03T10:00:00Z"))
+    assert counts(ingest(world.store, CONFIG, "events", [path], latest=LATEST)) == (1, 1, 0, 0)
+    assert ingest(world.store, CONFIG, "events", [path], latest=LATEST).unchanged
+    assert counts(ingest(world.store, CONFIG, "events", [path], latest=LATEST + timedelta(days=2))) == (1, 0, 1, 0)
 
 
 def test_other_bytes_or_other_options_are_another_file(world: World) -> None:
