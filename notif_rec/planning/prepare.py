@@ -1,4 +1,4 @@
-"""Store and model facts → PLANNING_INPUT: one row per user, one Arrow file per bucket of users."""
+"""Store and model facts → PLANNING_INPUT: one row per user, one Arrow file per bucket of users, or for several small ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The files, by bucket, of all buckets that hold a user; each is one record batch of PLANNING_INPUT."""
+    """The files, by their first bucket, that hold all users; each is one record batch of PLANNING_INPUT."""
 
     files: tuple[Path, ...]
     users: int
@@ -65,7 +65,9 @@ def prepare(
     progress: Progress = lambda stage, done, total: None,
     jobs: int = 1,
 ) -> Prepared:
-    """Writes `directory/bucket-NN.arrow` for every bucket that holds a user; `users`: codes to limit it to.
+    """Writes `directory/bucket-NN.arrow` for every bucket, or run of small buckets from NN on, that holds a user.
+
+    `users`: codes to limit it to.
 
     Holds about `jobs` times ROWS_AT_ONCE rows in memory, or one bucket where that is more.
     """

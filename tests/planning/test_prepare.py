@@ -78,13 +78,13 @@ def same(got: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
             assert left[name] == (pytest.approx(right[name], rel=1e-6, abs=1e-9) if close else right[name]), (name, left["user_id"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(WORLD)
 def test_every_column_is_what_the_slow_oracle_says(world: World) -> None:
     same(prepared(world), expected(world))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(WORLD, st.integers(0, 2**32))
 def test_the_order_of_rows_changes_no_byte(world: World, seed: int) -> None:
     shuffled = {name: random.Random(seed).sample(rows, len(rows)) for name, rows in world.items()}

@@ -91,17 +91,19 @@ def read(files: tuple[Path, ...]) -> list[dict[str, Any]]:
     return [row for table in tables for row in table.to_pylist()]
 
 
-@pytest.mark.parametrize(("rows_at_once", "jobs"), [(1_000_000, 1), (1, 2)])
-def test_every_user_of_a_store_gets_a_row_in_the_file_of_the_own_bucket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, jobs: int
+@pytest.mark.parametrize(("rows_at_once", "small", "jobs"), [(1_000_000, 8192, 1), (1_000_000, 0, 1), (1, 0, 2)])
+def test_every_user_of_a_store_gets_a_row_in_the_file_of_the_own_bucket_or_in_one_of_many_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, small: int, jobs: int
 ) -> None:
     monkeypatch.setattr(preparing, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(preparing, "SMALL_BATCH", small)
     store, steps = committed(tmp_path / "store"), []
     made = prepare(store, store.version(), FACTS, AS_OF, tmp_path, progress=lambda *step: steps.append(step), jobs=jobs)
     order = {row["user_id"]: (row["user_hash"] % BUCKETS, row["user_id"]) for row in user_ids(IDS)}
     same(read(made.files), sorted(expected(world()), key=lambda row: order[row["user_id"]]))
     assert made.users == 9
-    assert [path.name for path in made.files] == [f"bucket-{bucket:02d}.arrow" for bucket in sorted({b for b, _ in order.values()})]
+    held = sorted({bucket for bucket, _ in order.values()})
+    assert [path.name for path in made.files] == [f"bucket-{bucket:02d}.arrow" for bucket in (held[:1] if small else held)]
     assert steps[-1] == ("prepare", BUCKETS, BUCKETS)
     assert not list(tmp_path.glob("*.part"))
 
