@@ -66,7 +66,8 @@ def set_apart(path: Path, config: Config) -> TuneData:
 
 def _carved(coded: Coded, held: npt.NDArray[np.bool_], path: Path) -> Situation:
     kept = replace(coded, user=coded.user[~held], item=coded.item[~held]).user_items()
-    had = np.asarray(kept[coded.user[held], coded.item[held]]).ravel() > 0
+    pair = coded.user.astype(np.int64) * len(coded.item_ids) + coded.item
+    had = np.isin(pair[held], pair[~held])
     known = np.diff(kept.indptr)[coded.user[held]] > 0
     user, item = coded.user[held][~had & known], coded.item[held][~had & known]
     if not len(user):
