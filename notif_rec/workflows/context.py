@@ -16,6 +16,7 @@ from notif_rec.config import Config
 from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model
 from notif_rec.models.model import Model
+from notif_rec.planning.answers import active_channels
 from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
@@ -30,7 +31,6 @@ from notif_rec.tables import CLASSES
 DAY_US = 86_400_000_000
 LONGEST_MONTH_US = 32 * DAY_US
 FADED = 30  # half-lives after which a send no longer tires anybody (2^-30)
-ACTIVE = timedelta(days=30)
 
 ITEMS = """
 SELECT item, channels, epoch_us(created_at) AS created_us, epoch_us(expires_at) AS expires_us, item_class, audience, category, value
@@ -39,9 +39,6 @@ FROM items ORDER BY item
 USED = """
 SELECT {what} AS name, count(DISTINCT send_key) FROM ledger JOIN item_ids USING (item)
 WHERE send_at >= $as_of AND send_at < $end AND (NOT released OR confirmed) AND {what} IS NOT NULL GROUP BY ALL ORDER BY ALL
-"""
-ACTIVE_CHANNELS = """
-SELECT DISTINCT channel FROM events WHERE event IN ('opened', 'clicked') AND timestamp >= $since AND timestamp < $as_of
 """
 
 
@@ -80,7 +77,7 @@ def build_planner(
     categories = named_categories(config.binding_rules, config.channel_names, [q.category for q in config.quotas if q.category])
     engagement = _engagement(model, config)
     facts = _facts(config, model, engagement, categories, audiences)
-    found = {str(name) for (name,) in connection.execute(ACTIVE_CHANNELS, {"since": as_of - ACTIVE, "as_of": as_of}).fetchall()}
+    found = active_channels(connection, to_us(as_of))
     left_out = [c for c in config.channel_names if channels and c not in channels]
     context = PlanContext(
         settings=_settings(config, as_of),
