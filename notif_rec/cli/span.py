@@ -17,6 +17,10 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
         """The length of time."""
         from notif_rec.strict_yaml import parse_duration
 
+        if isinstance(value, timedelta):
+            return value
+        from notif_rec.strict_yaml import parse_duration
+
         try:
             found = parse_duration(value)
         except ValueError as error:

@@ -108,7 +108,7 @@ def _time(table: pa.Table, source: Source) -> npt.NDArray[np.float64] | None:
     for via in (None, pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             found = column.cast(pa.float64()) if via is None else column.cast(via).cast(pa.int64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        except pa.ArrowException:
             continue
         return np.asarray(found.to_numpy(), dtype=np.float64)
     shown = column[0].as_py()
