@@ -17,6 +17,7 @@ from notif_rec.models.regression import fit_neighbours
 from notif_rec.models.settings import ModelSettings
 from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
+from notif_rec.models.text import Texts, with_text
 
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
 NO_SEGMENTS = Segments()
@@ -28,7 +29,7 @@ class Evidence:
     """All that a channel learns from; users are rows of `taste`, items its indices.
 
     recency: one entry per entry of `taste`, 2^(−age / recent_half_life) of its last event; None = all alike.
-    segment: (n_users,) row of a segment or -1; None = none. text: (n_items, t) float32 text vectors; None = no text.
+    segment: (n_users,) row of a segment or -1; None = none. texts: of the items; None = no text.
     """
 
     taste: Taste
@@ -36,7 +37,7 @@ class Evidence:
     recency: npt.NDArray[np.float64] | None = None
     segment: npt.NDArray[np.int32] | None = None
     segments: Segments = NO_SEGMENTS
-    text: npt.NDArray[np.float32] | None = None
+    texts: Texts | None = None
 
 
 def fit_channel(
@@ -53,7 +54,7 @@ def fit_channel(
     report(f"{name}: similar items", 0, 1)
     similar = fit_neighbours(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
     fallback = fallback_of(evidence, code, settings.transfer)
-    return assemble(name, code, settings, unit, user_items, als, factors, similar, fallback)
+    return assemble(name, code, settings, unit, user_items, als, factors, similar, fallback, evidence.texts)
 
 
 def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, sparse.csr_matrix]:
@@ -73,9 +74,14 @@ def assemble(
     factors: tuple[Factors, Factors],
     similar: Neighbours,
     fallback: Fallback,
+    texts: Texts | None = None,
 ) -> ChannelModel:
-    """The channel's model from its fitted parts."""
+    """The channel's model from its fitted parts and the items' texts."""
     users, items = factors
+    content = np.zeros(len(items), dtype=np.float32)
+    if texts is not None and texts.words.nnz and settings.text_worth > 0:
+        evidence = np.asarray(user_items.sum(axis=0), dtype=np.float64).ravel()
+        items, content = with_text(texts, items, evidence, settings.text_worth)
     degree = np.diff(user_items.indptr)
     return ChannelModel(
         name=name,
@@ -90,7 +96,7 @@ def assemble(
         item_factors=items,
         item_gram=_gram(items),
         item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
-        content=np.zeros(user_items.shape[1], dtype=np.float32),
+        content=content,
         similar=similar,
         fallback=fallback,
         n_users=int((degree > 0).sum()),

@@ -50,7 +50,7 @@ class ChannelModel:
 
     code: the channel's place in the config. unit: the weight of a typical pair. unobserved_weight, regularization and its
     exponent: as fitted, for fold-in. user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,)
-    float32, the share of an item's factors that its text made. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the
+    float32, how far an item is new and placed by its text, 1 to 0. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the
     item factors. n_*: users, items and pairs with an own event or any other.
     """
 

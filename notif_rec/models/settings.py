@@ -44,7 +44,7 @@ class ModelSettings(StrictModel):
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
     blend: float = Field(default=0.65, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     similar: SimilarSettings = SimilarSettings()
-    text_factors: int = Field(default=64, ge=0, le=512, description="length of the text vectors that new items rank by; 0: no text")
+    text_worth: float = Field(default=40.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
 
     @field_validator("half_life", "recent_half_life")
     @classmethod

@@ -70,7 +70,7 @@ class Bench:
         factors = self._part("factors", (base, als), lambda: self._factors(user_items, als))
         fallback: Fallback = self._part("fallback", base, lambda: fallback_of(evidence, self.code, settings.transfer))
         similar = self._similar(settings, base, user_items)
-        return assemble(self.name, self.code, settings, unit, user_items, als, factors, similar, fallback)
+        return assemble(self.name, self.code, settings, unit, user_items, als, factors, similar, fallback, evidence.texts)
 
     def _factors(self, user_items: sparse.csr_matrix, als: AlsSettings) -> tuple[Factors, Factors]:
         return fit_als(user_items, als, threads=self.threads, progress=lambda done, total: self._step("factors", done, total))

@@ -16,6 +16,7 @@ from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
 
 __all__ = ["SOURCES", "Candidates", "Lists", "retrieve"]
 
+MOST_BLEND = 0.9  # with more of the walk, new items are not made longer still
 MOSTLY = 0.5  # an item whose factors are mostly its text's is called content
 
 
@@ -96,7 +97,7 @@ def _known_users(
     mean, spread = _als_moments(model, vectors)
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
     scaled = (vectors * factor[:, None]).astype(np.float32)
-    chosen = top_k(scaled, model.item_factors, k, allowed, _walk(model, weights), threads=threads)
+    chosen = top_k(scaled, _items(model), k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
     result.score[rows] = chosen.score - (mean * factor)[:, None]
     result.source[rows] = _sources(model, chosen, result.score[rows])
@@ -107,6 +108,16 @@ def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple
     covariance = model.item_gram / max(len(model.item_factors), 1) - np.outer(model.item_mean, model.item_mean)
     mean, variance = _moments(vectors, np.asarray(model.item_mean), covariance)
     return mean, np.sqrt(np.maximum(variance, 0))
+
+
+def _items(model: ChannelModel) -> npt.NDArray[np.float32]:
+    """Item factors; of new items, to which no walk leads yet, so much longer that ALS speaks for the walk's share too."""
+    new = np.flatnonzero(model.content > 0)
+    if not len(new) or model.blend == 0:
+        return model.item_factors
+    items = model.item_factors.copy()
+    items[new] *= (1 + model.content[new] * min(model.blend, MOST_BLEND) / (1 - min(model.blend, MOST_BLEND)))[:, None]
+    return items
 
 
 def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:

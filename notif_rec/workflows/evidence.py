@@ -16,6 +16,7 @@ from notif_rec.models.interactions import Interactions, read_interactions
 from notif_rec.models.model import Segments
 from notif_rec.models.segments import choose_segments, read_attributes
 from notif_rec.models.settings import ModelSettings
+from notif_rec.models.text import Texts, read_texts
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Reading:
     tastes: Mapping[timedelta | None, Interactions]
     segments: Segments
     segment: npt.NDArray[np.int32]  # (n_users,) row of `segments`, -1 none
+    texts: Texts
 
     @property
     def known(self) -> Interactions:
@@ -35,7 +37,8 @@ class Reading:
     def evidence(self, settings: ModelSettings) -> Evidence:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
-        return Evidence(read.taste, len(read.item_codes), read.recency(self.as_of, settings.recent_half_life), self.segment, self.segments)
+        recency = read.recency(self.as_of, settings.recent_half_life)
+        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts)
 
 
 def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_lives: Sequence[timedelta | None]) -> Reading:
@@ -45,7 +48,9 @@ def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetim
         for half_life in dict.fromkeys(half_lives)
     }
     known = next(iter(tastes.values()))
-    return Reading(as_of, tastes, *_segments(con, known))
+    first = int(known.last_us.min()) if len(known.last_us) else 0
+    texts = read_texts(con, known.item_codes, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
+    return Reading(as_of, tastes, *_segments(con, known), texts)
 
 
 def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:
