@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.bundle import Past, Pool, appraise
+from notif_rec.planning.bundle import Past, Pool
 from notif_rec.planning.chance import draw_key, uniform
 from notif_rec.planning.context import PlanContext, Prices
 from notif_rec.planning.grid import STEP_US
 from notif_rec.planning.offers import Offers
 from notif_rec.planning.select import Selection, agreeing, select
+from notif_rec.planning.tiring import appraise, new_tiring
 from notif_rec.tables import CLASSES
 
 IntArray = npt.NDArray[np.int64]
@@ -136,7 +137,8 @@ def _select(pool: Pool, past: Past, offers: Offers, context: PlanContext) -> Sel
 
 def _appraised(pool: Pool, past: Past, chosen: BoolArray, context: PlanContext) -> tuple[FloatArray, FloatArray]:
     discount, value = np.ones(len(chosen)), np.zeros(len(pool.start) - 1)
-    appraise(pool, past, context.fatigues, chosen, discount, value)
+    tiring = new_tiring(int(np.diff(pool.start).max(initial=0)), len(context.fatigues.keep))
+    appraise(pool, past, context.fatigues, tiring, chosen, discount, value)
     return discount, value
 
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from notif_rec.planning.bundle import Bundle, Past, Pool, fill_bundle, new_bundle
 from notif_rec.planning.caps import Caps, Fatigues
 from notif_rec.planning.compiled import inner, kernel
+from notif_rec.planning.limits import fits
+from notif_rec.planning.tiring import Tiring, new_tiring
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -81,32 +83,33 @@ def select(pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigue
 
     Each usable offer must be feasible alone, beside the sends in `past`; the order of a user's offers is of no consequence.
     """
-    n_users, bundle, search = len(pool.start) - 1, *_scratch(pool, past, room, caps)
+    n_users, (bundle, tiring, search) = len(pool.start) - 1, _scratch(pool, past, room, caps, fatigues)
     chosen, value, bound, nodes = np.zeros(len(pool.us), dtype=np.bool_), *np.zeros((2, n_users)), np.zeros(n_users, dtype=np.int64)
-    _select(pool, past, room, caps, fatigues, node_limit, bundle, search, chosen, value, bound, nodes)
+    _select(pool, past, room, caps, fatigues, node_limit, bundle, tiring, search, chosen, value, bound, nodes)
     return Selection(chosen, value, bound, nodes)
 
 
 def agreeing(pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigues, fixed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(n_offers,) True where a usable offer of positive net value is feasible beside its user's `fixed` ones, which it is none of."""
-    bundle, search = _scratch(pool, past, room, caps)
+    bundle, tiring, search = _scratch(pool, past, room, caps, fatigues)
     agrees = np.zeros(len(pool.us), dtype=np.bool_)
-    _agree(pool, past, room, caps, fatigues, bundle, search, fixed, agrees)
+    _agree(pool, past, room, caps, fatigues, bundle, tiring, search, fixed, agrees)
     return agrees
 
 
-def _scratch(pool: Pool, past: Past, room: IntArray, caps: Caps) -> tuple[Bundle, Search]:
+def _scratch(pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigues) -> tuple[Bundle, Tiring, Search]:
     most, longest = int(np.diff(pool.start).max(initial=0)) + 1, int(np.diff(past.start).max(initial=0))
-    return new_bundle(most, len(caps.rule), room.shape[1], longest), new_search(most, room.shape[1], longest)
+    bundle, search = new_bundle(most, len(caps.rule), room.shape[1], longest), new_search(most, room.shape[1], longest)
+    return bundle, new_tiring(most, len(fatigues.keep)), search
 
 
 @kernel
 def _select(
-    pool: Any, past: Any, room: Any, caps: Any, fatigues: Any, node_limit: int, bundle: Any, search: Any, chosen: Any, value: Any,
-    bound: Any, nodes: Any,
+    pool: Any, past: Any, room: Any, caps: Any, fatigues: Any, node_limit: int, bundle: Any, tiring: Any, search: Any, chosen: Any,
+    value: Any, bound: Any, nodes: Any,
 ) -> None:  # fmt: skip
     for u in range(len(pool.start) - 1):
-        fill_bundle(u, pool, past, room[u], caps, fatigues, bundle)
+        fill_bundle(u, pool, past, room[u], caps, fatigues, tiring, bundle)
         reach, nodes[u] = _search(bundle, caps, pool, node_limit, search)
         value[u] = _worth_of(bundle, search.best)
         bound[u] = max(reach, value[u])
@@ -116,9 +119,11 @@ def _select(
 
 
 @kernel
-def _agree(pool: Any, past: Any, room: Any, caps: Any, fatigues: Any, bundle: Any, search: Any, fixed: Any, agrees: Any) -> None:
+def _agree(
+    pool: Any, past: Any, room: Any, caps: Any, fatigues: Any, bundle: Any, tiring: Any, search: Any, fixed: Any, agrees: Any
+) -> None:
     for u in range(len(pool.start) - 1):
-        fill_bundle(u, pool, past, room[u], caps, fatigues, bundle)
+        fill_bundle(u, pool, past, room[u], caps, fatigues, tiring, bundle)
         depth = 0
         for c in range(room.shape[1]):
             search.used[c] = 0
@@ -132,7 +137,7 @@ def _agree(pool: Any, past: Any, room: Any, caps: Any, fatigues: Any, bundle: An
             for d in range(depth):
                 free = free and not bundle.conflict[i, search.picks[d]]
             search.picks[depth] = i
-            agrees[bundle.row[i]] = free and _fits(i, depth, bundle, caps, pool, search)
+            agrees[bundle.row[i]] = free and fits(i, depth, search.picks, bundle, caps, pool, search.times, search.flags)
 
 
 @inner
@@ -144,7 +149,7 @@ def _worth_of(bundle: Any, best: Any) -> float:
             left = 1.0
             for i in range(bundle.n[0]):
                 if best[i] and i != j:
-                    left *= bundle.tired[i, j]
+                    left *= bundle.keeps[i, j]
             total += bundle.value[j] * left - bundle.price[j]
     return total
 
@@ -175,9 +180,11 @@ def _search(bundle: Any, caps: Any, pool: Any, node_limit: int, s: Any) -> tuple
         pick, own = s.offer[depth, s.at[depth]], s.worth[depth, s.at[depth]]
         s.at[depth] += 1
         s.picks[depth] = pick
-        if not _fits(pick, depth, bundle, caps, pool, s):
+        if not fits(pick, depth, s.picks, bundle, caps, pool, s.times, s.flags):
             continue
-        s.total[depth + 1] = s.total[depth] + own - bundle.price[pick] - _loss(pick, depth, -1, bundle, s)
+        s.total[depth + 1] = (
+            s.total[depth] + own - bundle.price[pick] - _loss(pick, depth, -1, s.picks, bundle.channel, bundle.value, bundle.keeps)
+        )
         s.used[bundle.channel[pick]] += 1
         if s.total[depth + 1] > top + SAME * top:
             top = s.total[depth + 1]
@@ -196,17 +203,17 @@ def _keep(n: int, n_picks: int, s: Any) -> None:
 
 
 @inner
-def _loss(pick: int, depth: int, channel: int, bundle: Any, s: Any) -> float:
+def _loss(pick: int, depth: int, only: int, picks: Any, channel: Any, value: Any, keeps: Any) -> float:
     """What the first `depth` picks (of one channel, -1 = of all) lose because `pick` comes before them."""
     loss = 0.0
     for d in range(depth):
-        other = s.picks[d]
-        if bundle.tired[pick, other] == 1.0 or (channel >= 0 and bundle.channel[other] != channel):
+        other = picks[d]
+        if keeps[pick, other] == 1.0 or (only >= 0 and channel[other] != only):
             continue
-        left = bundle.value[other] * (1.0 - bundle.tired[pick, other])
+        left = value[other] * (1.0 - keeps[pick, other])
         for e in range(depth):
             if e != d:
-                left *= bundle.tired[s.picks[e], other]
+                left *= keeps[picks[e], other]
         loss += left
     return loss
 
@@ -214,21 +221,22 @@ def _loss(pick: int, depth: int, channel: int, bundle: Any, s: Any) -> float:
 @inner
 def _descend(depth: int, pick: int, bundle: Any, s: Any) -> None:
     """The next level: what is still ahead, agrees with `pick` and is worth more than its price."""
-    n, offer, worth, gain = 0, s.offer[depth + 1], s.worth[depth + 1], s.gain[depth + 1]
+    n, offer, worth, gain, used, picks = 0, s.offer, s.worth, s.gain, s.used, s.picks
+    channel, value, price, keeps, conflict, room = bundle.channel, bundle.value, bundle.price, bundle.keeps, bundle.conflict, bundle.room
     for k in range(s.at[depth], s.ahead[depth]):
-        j = s.offer[depth, k]
-        c = bundle.channel[j]
-        if bundle.conflict[pick, j] or s.used[c] >= bundle.room[c]:
+        j = offer[depth, k]
+        c = channel[j]
+        if conflict[pick, j] or used[c] >= room[c]:
             continue
-        left = s.worth[depth, k] * bundle.tired[pick, j]
-        if left <= bundle.price[j]:
+        left = worth[depth, k] * keeps[pick, j]
+        if left <= price[j]:
             continue
-        adds = left - bundle.price[j] - _loss(j, depth + 1, c, bundle, s)
-        m = n
-        while m > 0 and gain[m - 1] < adds:
-            offer[m], worth[m], gain[m] = offer[m - 1], worth[m - 1], gain[m - 1]
+        adds, m = left - price[j] - _loss(j, depth + 1, c, picks, channel, value, keeps), n
+        while m > 0 and gain[depth + 1, m - 1] < adds:
+            offer[depth + 1, m], worth[depth + 1, m] = offer[depth + 1, m - 1], worth[depth + 1, m - 1]
+            gain[depth + 1, m] = gain[depth + 1, m - 1]
             m -= 1
-        offer[m], worth[m], gain[m] = j, left, adds
+        offer[depth + 1, m], worth[depth + 1, m], gain[depth + 1, m] = j, left, adds
         n += 1
     s.ahead[depth + 1], s.at[depth + 1] = n, 0
 
@@ -240,26 +248,28 @@ def _reach(depth: int, bundle: Any, s: Any) -> float:
     Per channel the best messages that its room allows, no two with the same content, the m-th more at what the best placed m-th
     keeps; of those of all channels the best that fit in the whole room.
     """
-    n, n_channels = 0, len(s.used)
+    offer, worth, alone, taken, gains = s.offer, s.worth, s.gain, s.taken, s.gains
+    channel, content, price = bundle.channel, bundle.content, bundle.price
+    n, n_channels, low, high = 0, len(s.used), s.at[depth], s.ahead[depth]
     for c in range(n_channels):
         keep, left = 1.0, bundle.room[c] - s.used[c]
         for m in range(left):
             best, best_gain = -1, 0.0
-            for k in range(s.at[depth], s.ahead[depth]):
-                j = s.offer[depth, k]
-                if bundle.channel[j] != c:
+            for k in range(low, high):
+                j = offer[depth, k]
+                if channel[j] != c:
                     continue
                 # a single message more is charged with what it takes from its channel's picks; of several the losses overlap
-                gain = s.gain[depth, k] if left == 1 else s.worth[depth, k] - bundle.price[j]
-                if gain > best_gain and not (m > 0 and _is_taken(bundle.content[j], s.taken, m)):
+                gain = alone[depth, k] if left == 1 else worth[depth, k] - price[j]
+                if gain > best_gain and not is_among(content[j], taken, m):
                     best, best_gain = j, gain
             if best < 0:
                 break
-            s.taken[m] = bundle.content[best]
-            s.gains[n] = best_gain * keep
+            taken[m] = content[best]
+            gains[n] = best_gain * keep
             keep *= bundle.spread[c]
             n += 1
-    return float(s.total[depth] + _largest(s.gains, n, bundle.room[n_channels] - depth))
+    return float(s.total[depth] + _largest(gains, n, bundle.room[n_channels] - depth))
 
 
 @inner
@@ -279,9 +289,10 @@ def _largest(gains: Any, n: int, room: int) -> float:
 
 
 @inner
-def _is_taken(content: int, taken: Any, n: int) -> bool:
+def is_among(wanted: int, row: Any, n: int) -> bool:
+    """Whether one of the first n of `row` is `wanted`."""
     for i in range(n):  # noqa: SIM110
-        if taken[i] == content:
+        if row[i] == wanted:
             return True
     return False
 
@@ -295,55 +306,3 @@ def _open_bound(depth: int, top: float, bundle: Any, s: Any) -> float:
         if d > 0:
             s.used[bundle.channel[s.picks[d - 1]]] -= 1
     return bound
-
-
-@inner
-def _fits(pick: int, depth: int, bundle: Any, caps: Any, pool: Any, s: Any) -> bool:
-    """Whether `pick` keeps every limit beside the picks so far and the known sends."""
-    for g in range(bundle.n[1]):
-        if bundle.member[g, pick] == 0:
-            continue
-        c = bundle.limit_cap[g]
-        if caps.per[c] > 0:
-            if not _fits_period(pick, depth, s.picks, g, caps.per[c], caps.maximum[c], bundle, pool):
-                return False
-        elif not _fits_window(pick, depth, s.picks, g, caps.window_us[c], caps.maximum[c], bundle, s.times, s.flags):
-            return False
-    return True
-
-
-@inner
-def _fits_period(pick: int, depth: int, picks: Any, g: int, per: int, maximum: int, bundle: Any, pool: Any) -> bool:
-    period = pool.period[per, bundle.row[pick]]
-    n, bound = 1, bundle.member[g, pick] == 2
-    for k in range(bundle.n_known[g]):
-        n += bundle.known[g, k] == period
-    for d in range(depth):
-        if bundle.member[g, picks[d]] > 0 and pool.period[per, bundle.row[picks[d]]] == period:
-            n += 1
-            bound = bound or bundle.member[g, picks[d]] == 2
-    return not (bound and n > maximum)
-
-
-@inner
-def _fits_window(pick: int, depth: int, picks: Any, g: int, window: int, maximum: int, bundle: Any, times: Any, flags: Any) -> bool:
-    """No `maximum` + 1 sends in a row, one of the picks bound among them, lie within less than the window."""
-    n = bundle.n_known[g]
-    for k in range(n):
-        times[k], flags[k] = bundle.known[g, k], 0
-    for d in range(depth + 1):
-        i = pick if d == depth else picks[d]
-        if bundle.member[g, i] == 0:
-            continue
-        k = n
-        while k > 0 and times[k - 1] > bundle.us[i]:
-            times[k], flags[k] = times[k - 1], flags[k - 1]
-            k -= 1
-        times[k], flags[k] = bundle.us[i], bundle.member[g, i] == 2
-        n += 1
-    for k in range(n - maximum):
-        if times[k + maximum] - times[k] < window:
-            for i in range(k, k + maximum + 1):
-                if flags[i]:
-                    return False
-    return True
