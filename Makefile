@@ -10,7 +10,7 @@ help:  ## these lines
 setup: .venv/ready  ## a virtual environment in .venv with the pinned versions
 
 .venv/ready: requirements.lock pyproject.toml
-	@python=$$(./.ci/find_python $(PYTHON)) && "$$python" -m venv --clear .venv
+	@python=$$(./.ci/find_python "$(PYTHON)") && "$$python" -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch .venv/ready
@@ -35,7 +35,7 @@ bench: .venv/ready .venv-bench/ready  ## this pipeline beside the script that on
 	$(BIN)/python benchmarks/pipeline.py --baseline-python .venv-bench/bin/python
 
 .venv-bench/ready: benchmarks/requirements.txt
-	@python=$$(./.ci/find_python $(PYTHON)) && "$$python" -m venv --clear .venv-bench
+	@python=$$(./.ci/find_python "$(PYTHON)") && "$$python" -m venv --clear .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r benchmarks/requirements.txt
 	@touch .venv-bench/ready
 
