@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +16,7 @@ from notif_rec.errors import DataError
 from notif_rec.store.rows import FileRow
 from notif_rec.strict_yaml import format_duration
 
-RECENT = 7  # a new daily file is compared with the median of so many before it …
-ENOUGH = 3  # … once there are this many
+RECENT = 7  # a new daily file is compared with the smallest of so many before it, once there are so many
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def find_sources(sources: Iterable[tuple[str, Sequence[str]]], root: Path) -> li
 def refuse_shrunken(source: Source, before: Sequence[FileRow], max_change: float) -> None:
     """Raises DataError where a file of `source` holds fewer rows than `max_change` allows against the ones ingested before it.
 
-    A file is compared with the last one of its name; a new name with the median of the pattern's last seven, once there are three.
+    A file is compared with the last one of its name; a new name with the smallest of the pattern's last seven, since days differ.
     """
     mine = [row for row in before if row.table == source.table and row.source == source.pattern]
     for path in source.files:
@@ -57,7 +55,7 @@ def refuse_shrunken(source: Source, before: Sequence[FileRow], max_change: float
         rows = count_rows(path)
         if rows <= usual * (1 - max_change):
             raise DataError(
-                f"{path}: {rows} rows where {usual:g} are usual, a loss of {1 - rows / usual:.0%} (guards.max_change: {max_change:.0%})",
+                f"{path}: {rows} rows where at least {usual:g} are usual, a loss of {1 - rows / usual:.0%} (guards.max_change: {max_change:.0%})",
                 "check the export; raise guards.max_change if this is right. Nothing was planned or sent",
             )
 
@@ -66,9 +64,7 @@ def _usual(path: Path, rows: Sequence[FileRow]) -> float | None:
     same = [r for r in rows if r.path == str(path)]
     if same:
         return float(same[-1].counts["records"])
-    if len(rows) < ENOUGH:
-        return None
-    return statistics.median(r.counts["records"] for r in rows[-RECENT:])
+    return min(float(r.counts["records"]) for r in rows[-RECENT:]) if len(rows) >= RECENT else None
 
 
 def refuse_stale(newest: datetime | None, as_of: datetime, max_age: timedelta) -> None:
