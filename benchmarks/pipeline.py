@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ class Measured:
     """Seconds of wall time by stage, and the highest memory of the processes together, in MiB."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)  # processor seconds of all processes; what a busy machine leaves comparable
     memory: dict[str, float] = field(default_factory=dict)
     sends: dict[str, int] = field(default_factory=dict)
 
@@ -37,9 +39,9 @@ class Measured:
         return sum(self.seconds.values())
 
 
-def measure(command: list[str]) -> tuple[float, float, str]:
-    """Wall seconds, peak MiB of the process and its children, and stdout; the memory is sampled twenty times a second."""
-    started = time.perf_counter()
+def measure(command: list[str]) -> tuple[float, float, float, str]:
+    """Wall seconds, processor seconds, peak MiB of the process and its children, and stdout; the memory is sampled twenty times a second."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = [0.0]
     sampler = threading.Thread(target=_sample, args=(process, peak), daemon=True)
@@ -49,7 +51,8 @@ def measure(command: list[str]) -> tuple[float, float, str]:
     sampler.join()
     if process.returncode:
         sys.exit(f"error: {' '.join(command)} ended with {process.returncode}")
-    return seconds, peak[0], output
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak[0], output
 
 
 def _sample(process: subprocess.Popen[str], peak: list[float]) -> None:
@@ -93,8 +96,9 @@ def ours(folder: Path) -> Measured:
         ("apply", ["apply", "latest", "-o", str(folder / "lists")]),
     ]
     for stage, words in steps:
-        seconds, memory, output = measure([*base, *words])
+        seconds, cpu, memory, output = measure([*base, *words])
         found.seconds[stage] = found.seconds.get(stage, 0.0) + seconds
+        found.cpu[stage] = found.cpu.get(stage, 0.0) + cpu
         found.memory[stage] = max(found.memory.get(stage, 0.0), memory)
         if stage == "plan":
             found.sends = json.loads(output)["sends"]
@@ -104,24 +108,32 @@ def ours(folder: Path) -> Measured:
 def theirs(folder: Path, python: str) -> Measured:
     """The script, one process; its imports and its end count as ingest."""
     as_of = AS_OF.isoformat() + "Z"
-    seconds, memory, output = measure([python, str(HERE / "baseline_script.py"), str(folder), str(folder / "baseline"), as_of])
+    seconds, cpu, memory, output = measure([python, str(HERE / "baseline_script.py"), str(folder), str(folder / "baseline"), as_of])
     said = json.loads(output.splitlines()[-1])
-    by_stage = dict(said["seconds"])
-    by_stage["ingest"] += seconds - sum(by_stage.values())
-    return Measured(by_stage, {"all": memory}, said["sends"])
+    said["seconds"]["ingest"] += seconds - sum(said["seconds"].values())
+    said["cpu"]["ingest"] += cpu - sum(said["cpu"].values())
+    return Measured(said["seconds"], said["cpu"], {"all": memory}, said["sends"])
 
 
 def compare(mine: Measured, other: Measured) -> str:
     """The table in Markdown; a ratio above 1 means that this pipeline needs less."""
-    lines = ["| stage | notif-rec s | MiB | script s | ratio |", "|---|--:|--:|--:|--:|"]
+    lines = [
+        "| stage | notif-rec s | processor s | MiB | script s | processor s | ratio | of processor |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
     for stage in STAGES:
-        a, b = mine.seconds[stage], other.seconds[stage]
-        lines.append(f"| {stage} | {a:.2f} | {mine.memory[stage]:.0f} | {b:.2f} | {b / a:.2f} |")
-    lines.append(f"| **whole** | {mine.whole:.2f} | {max(mine.memory.values()):.0f} | {other.whole:.2f} | {other.whole / mine.whole:.2f} |")
+        memory = f"{mine.memory[stage]:.0f}"
+        lines.append(_row(stage, mine.seconds[stage], mine.cpu[stage], memory, other.seconds[stage], other.cpu[stage]))
+    lines.append(_row("**whole**", mine.whole, sum(mine.cpu.values()), "", other.whole, sum(other.cpu.values())))
     peak, theirs = max(mine.memory.values()), max(other.memory.values())
     lines.append(f"\npeak memory: notif-rec {peak:.0f} MiB, script {theirs:.0f} MiB, ratio {theirs / peak:.2f}")
     lines.append(f"sends: notif-rec {mine.sends}, script {other.sends}")
     return "\n".join(lines)
+
+
+def _row(name: str, seconds: float, cpu: float, memory: str, their_seconds: float, their_cpu: float) -> str:
+    ratios = f"{their_seconds / seconds:.2f} | {their_cpu / cpu:.2f}"
+    return f"| {name} | {seconds:.2f} | {cpu:.2f} | {memory} | {their_seconds:.2f} | {their_cpu:.2f} | {ratios} |"
 
 
 def main() -> None:
@@ -154,7 +166,8 @@ def best(runs: list[Measured]) -> Measured:
     """The fastest of each stage and the highest memory."""
     seconds = {stage: min(run.seconds[stage] for run in runs) for stage in STAGES}
     memory = {name: max(run.memory[name] for run in runs) for name in runs[0].memory}
-    return Measured(seconds, memory, runs[-1].sends)
+    cpu = {stage: min(run.cpu[stage] for run in runs) for stage in STAGES}
+    return Measured(seconds, cpu, memory, runs[-1].sends)
 
 
 if __name__ == "__main__":
