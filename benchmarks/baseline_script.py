@@ -2,7 +2,7 @@
 
 Written fairly: vectorised where pandas makes it easy, one BLAS thread as implicit advises, history looked up in dictionaries.
 It keeps the rules that the benchmark's config states (quiet hours, caps, gap, no repeats, digests) and nothing else: no ledger,
-no probabilities, no certificate. `python baseline_script.py FOLDER OUT AS_OF` prints wall and processor seconds by stage and sends by channel as JSON.
+no probabilities, no certificate. `python baseline_script.py FOLDER OUT AS_OF` prints seconds (wall, processor) and sends as JSON.
 """
 
 import json

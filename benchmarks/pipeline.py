@@ -40,7 +40,7 @@ class Measured:
 
 
 def measure(command: list[str]) -> tuple[float, float, float, str]:
-    """Wall seconds, processor seconds, peak MiB of the process and its children, and stdout; the memory is sampled twenty times a second."""
+    """Wall seconds, processor seconds, peak MiB (sampled twenty times a second) of the process and its children; and stdout."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = [0.0]
