@@ -120,11 +120,13 @@ PLANNING_INPUT = schema(
     send_class=pa.list_(pa.int8()),  # code in CLASSES; transactional only where all items of it are
     send_categories=pa.list_(pa.uint64()),  # bit i: PlanContext.categories[i]
     send_ours=pa.list_(pa.bool_()),  # in our ledger (max_sends and quotas count these alone)
+    send_day=pa.list_(pa.int32()),  # UTC day, from 1970, that its key names: of the planned moment, whenever it was confirmed
     # every item that was sent
     sent_item=pa.list_(pa.int32()),
     sent_item_us=pa.list_(pa.int64()),
     sent_item_channel=pa.list_(pa.int8()),
     sent_item_class=pa.list_(pa.int8()),
+    sent_item_send=pa.list_(pa.int32()),  # place of its send in send_us
     # trailing run of ignored sends per channel, as of `as_of`
     ignored=pa.list_(pa.int32()),
     ignored_us=pa.list_(pa.int64()),  # time of the last of them, 0 where none

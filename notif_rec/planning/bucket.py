@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from notif_rec.planning.facts import Facts
+from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.tables import CLASSES, CONSENTS, OUTCOMES
 
 Array = npt.NDArray[Any]
@@ -71,7 +71,10 @@ class Events:
 
 @dataclass(frozen=True)
 class LedgerItems:
-    """Every item of our ledger sends. category: place in Facts.categories, -1 = none. gone: released, and never sent all the same."""
+    """Every item of our ledger sends. category: place in Facts.categories, -1 = none. gone: released, and never sent all the same.
+
+    day: the UTC day, from 1970, for which it was planned, whenever it was sent.
+    """
 
     row: npt.NDArray[np.int32]
     key: npt.NDArray[np.uint64]
@@ -81,6 +84,7 @@ class LedgerItems:
     item_class: npt.NDArray[np.int8]
     category: npt.NDArray[np.int8]
     gone: BoolArray
+    day: npt.NDArray[np.int32]
 
     def where(self, pick: Array) -> LedgerItems:
         """The rows that `pick`, a mask or indices, picks."""
@@ -160,7 +164,7 @@ def _ledger(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Facts) 
         f"""SELECT "user", hash(send_key)::UBIGINT AS key, {channel_sql(facts)} AS channel, epoch_us(actual_at) AS at_us, item,
         {code_sql("item_class", CLASSES, "0", "TINYINT")} AS item_class,
         {code_sql("category", facts.categories, "-1", "TINYINT")} AS category,
-        released AND NOT confirmed AS gone FROM ledger WHERE {INSIDE}""",
+        released AND NOT confirmed AS gone, (epoch_us(send_at) // {DAY_US})::INTEGER AS day FROM ledger WHERE {INSIDE}""",
         list(buckets),
     ).fetchnumpy()
     return [np.asarray(found[name]) for name in ("user", *LEDGER_FIELDS[1:])]

@@ -296,16 +296,16 @@ def inside(p: float) -> float:
 
 @inner
 def _is_old(u: int, b: int, moment: int, built: Any, item: Any, lanes: Any, sent: Any, first_us: int) -> bool:
-    """Whether a known send on the same channel and UTC day held exactly these items: its key is taken."""
+    """Whether a known send on the same channel, planned for the same UTC day, held exactly these items: its key is taken."""
     channel, lane = lanes.channel[built.lane[b]], built.lane[b]
     day = (first_us + moment * STEP_US) // 86_400_000_000
     wanted = item[lane, u, built.ranks[b, 0]]
     for i in range(sent.start[u], sent.start[u + 1]):
-        if sent.item[i] != wanted or sent.channel[i] != channel or sent.us[i] // 86_400_000_000 != day:
+        if sent.item[i] != wanted or sent.channel[i] != channel or sent.day[i] != day:
             continue
         n_same, n_all = 0, 0
         for k in range(sent.start[u], sent.start[u + 1]):
-            if sent.us[k] == sent.us[i] and sent.channel[k] == channel:
+            if sent.send[k] == sent.send[i]:
                 n_all += 1
                 for j in range(built.size[b]):
                     if item[lane, u, built.ranks[b, j]] == sent.item[k]:

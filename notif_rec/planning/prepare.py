@@ -218,16 +218,19 @@ def _send_columns(sends: Sends, oldest_us: int, n: int) -> Columns:
     recent_item = recent[of_item]
     starts, of_item = _offsets(sends.row[recent], n), of_item[recent_item]
     item_starts = _offsets(sends.row[of_item], n)
+    place = np.cumsum(recent) - 1 - starts.to_numpy()[sends.row]
     return {
         "send_us": _lists(starts, sends.at_us[recent]),
         "send_channel": _lists(starts, sends.channel[recent]),
         "send_class": _lists(starts, sends.item_class[recent]),
         "send_categories": _lists(starts, sends.categories[recent]),
         "send_ours": _lists(starts, sends.ours[recent]),
+        "send_day": _lists(starts, sends.day[recent]),
         "sent_item": _lists(item_starts, sends.item[recent_item]),
         "sent_item_us": _lists(item_starts, sends.at_us[of_item]),
         "sent_item_channel": _lists(item_starts, sends.channel[of_item]),
         "sent_item_class": _lists(item_starts, sends.class_of_item[recent_item]),
+        "sent_item_send": _lists(item_starts, place[of_item]),
     }
 
 

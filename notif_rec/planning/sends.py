@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.planning.bucket import LEDGER_FIELDS, Array, BoolArray, LedgerItems, Past, code_sql
-from notif_rec.planning.facts import Facts
+from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.tables import CLASSES, NO_ITEM
 
 NO_CATEGORY = -1
@@ -46,6 +46,7 @@ class Sends:
     """One row a send, ordered by (user, time, channel); send s holds the items item_start[s]:item_start[s + 1], sorted, none twice.
 
     key: a hash of the send key, 0 = none. categories: bit i = Facts.categories[i]. item_class: transactional where all items are.
+    day: the UTC day, from 1970, that its key names.
     """
 
     row: npt.NDArray[np.int32]
@@ -55,6 +56,7 @@ class Sends:
     item_class: npt.NDArray[np.int8]
     categories: npt.NDArray[np.uint64]
     ours: BoolArray
+    day: npt.NDArray[np.int32]
     item_start: npt.NDArray[np.int64]
     item: npt.NDArray[np.int32]
     class_of_item: npt.NDArray[np.int8]
@@ -93,7 +95,8 @@ def _all_rows(past: Past, item_log: ItemLog) -> tuple[LedgerItems, BoolArray]:
     """Ledger items and the items of external sends in one, and which are ours."""
     sent = past.events.where(past.events.external & (past.events.channel >= 0))
     item_class, category = item_log.at(sent.item, sent.seq)
-    external = LedgerItems(sent.row, sent.key, sent.channel, sent.at_us, sent.item, item_class, category, np.zeros(len(sent.row), np.bool_))
+    stays, day = np.zeros(len(sent.row), np.bool_), (sent.at_us // DAY_US).astype(np.int32)
+    external = LedgerItems(sent.row, sent.key, sent.channel, sent.at_us, sent.item, item_class, category, stays, day)
     ledger = past.ledger.where((past.ledger.channel >= 0) & ~past.ledger.gone)
     both = (np.concatenate((getattr(ledger, field), getattr(external, field))) for field in LEDGER_FIELDS)
     return LedgerItems(*both), np.arange(len(ledger.row) + len(sent.row)) < len(ledger.row)
@@ -121,6 +124,7 @@ def _in_time(rows: LedgerItems, ours: BoolArray, first: BoolArray) -> Sends:
         item_class=send_class[order],
         categories=categories[order],
         ours=np.logical_or.reduceat(ours, start)[order],
+        day=np.minimum.reduceat(rows.day, start)[order],
         item_start=item_start,
         item=rows.item[taken],
         class_of_item=rows.item_class[taken],

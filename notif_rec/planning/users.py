@@ -30,13 +30,18 @@ class Sends(NamedTuple):
 
 
 class SentItems(NamedTuple):
-    """Every item of those sends, ordered by (item, time) within a user; items the lookup does not know are left out."""
+    """Every item of those sends, ordered by (item, time) within a user; items the lookup does not know are left out.
+
+    send: place of its send among the user's. day: the UTC day, from 1970, that the send's key names.
+    """
 
     start: IntArray
     item: npt.NDArray[np.int32]
     us: IntArray
     channel: npt.NDArray[np.int8]
     item_class: npt.NDArray[np.int8]
+    send: npt.NDArray[np.int32]
+    day: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,11 @@ def _sends(lists: _Lists) -> Sends:
 
 def _sent_items(lists: _Lists, lookup: npt.NDArray[np.int32]) -> SentItems:
     start, item, kept = _by_item(lists, "sent_item", None, lookup)
-    names = {"us": "sent_item_us", "channel": "sent_item_channel", "item_class": "sent_item_class"}
-    types = {"us": np.int64, "channel": np.int8, "item_class": np.int8}
-    return SentItems(start, item, **{field: lists.values(name, types[field])[kept] for field, name in names.items()})
+    names = {"us": "sent_item_us", "channel": "sent_item_channel", "item_class": "sent_item_class", "send": "sent_item_send"}
+    types = {"us": np.int64, "channel": np.int8, "item_class": np.int8, "send": np.int32}
+    found = {field: lists.values(name, types[field])[kept] for field, name in names.items()}
+    first = np.repeat(lists.start("send_us")[:-1], np.diff(start))
+    return SentItems(start, item, **found, day=lists.values("send_day", np.int32)[first + found["send"]])
 
 
 def _by_item(

@@ -34,7 +34,8 @@ EVENT = st.fixed_dictionaries(
 CLASS, CATEGORY = st.sampled_from(["marketing", "transactional"]), st.sampled_from(["promo", "news", "other"])
 LEDGER_ROW = st.fixed_dictionaries(
     {
-        "user": USER, "item": ITEM.filter(lambda item: item >= 0), "channel": st.sampled_from(["push", "email"]), "actual_at": WHEN,
+        "user": USER, "item": ITEM.filter(lambda item: item >= 0), "channel": st.sampled_from(["push", "email"]),
+        "actual_at": WHEN, "send_at": WHEN,
         "send_key": st.sampled_from(["k1", "k2", "k3"]), "item_class": CLASS, "category": CATEGORY,
         "released": st.booleans(), "confirmed": st.booleans(),
     }

@@ -66,7 +66,7 @@ def world() -> World:
             {"item": 0, "seq": 2, "category": "news", "item_class": "marketing"},
         ],
         "ledger": [
-            sent | {"user": 4, "send_key": "k", "actual_at": AS_OF - DAY, "confirmed": True},
+            sent | {"user": 4, "send_key": "k", "actual_at": AS_OF - DAY, "send_at": AS_OF - 2 * DAY, "confirmed": True},
             sent | {"user": 5, "send_key": "x", "actual_at": AS_OF + DAY, "released": True},
         ],
     }

@@ -33,7 +33,7 @@ FACTS = Facts(
     segments=SegmentMap(("country",), {("DE",): 0, ("",): 1}),
 )
 LEDGER = schema(
-    bucket=pa.uint8(), user=pa.int32(), send_key=pa.string(), channel=pa.string(), actual_at=TIME, item=pa.int32(),
+    bucket=pa.uint8(), user=pa.int32(), send_key=pa.string(), channel=pa.string(), actual_at=TIME, send_at=TIME, item=pa.int32(),
     item_class=pa.string(), category=pa.string(), released=pa.bool_(), confirmed=pa.bool_(),
 )  # fmt: skip
 VIEWS = {"user_ids": USER_IDS, "events": EVENTS, "users": USERS, "items_log": ITEMS, "suppressions": SUPPRESSIONS, "ledger": LEDGER}
@@ -46,7 +46,7 @@ def connect(world: World) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
     for name, columns in VIEWS.items():
-        rows = [{"bucket": BUCKET, "seq": 1, **row} for row in world.get(name, [])]
+        rows = [{"bucket": BUCKET, "seq": 1, "send_at": row.get("actual_at"), **row} for row in world.get(name, [])]
         maps = [{k: list(v.items()) if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
         connection.register(name, pa.Table.from_pylist(maps, schema=columns))
     return connection
@@ -103,10 +103,12 @@ class _User:
             "send_class": [_class(send) for send in recent],
             "send_categories": [_bits(send, facts) for send in recent],
             "send_ours": [send["ours"] for send in recent],
+            "send_day": [(send["day"] - datetime(1970, 1, 1)).days for send in recent],
             "sent_item": [item for _, item in items],
             "sent_item_us": [us(send["at"]) for send, _ in items],
             "sent_item_channel": [facts.channels.index(send["channel"]) for send, _ in items],
             "sent_item_class": [int(send["items"][item][0] == "transactional") for send, item in items],
+            "sent_item_send": [place for place, send in enumerate(recent) for _ in send["items"]],
             "ignored": [len(run) for run in runs],
             "ignored_us": [us(max(run)) if run else 0 for run in runs],
             **{name: [count[name] for count in counts] for name in ("n_sends", "n_opens", "n_clicks", "expected_clicks")},
@@ -121,22 +123,24 @@ class _User:
         found: Found = {}
         for row in ledger:
             if row["channel"] in self.facts.channels and (not row["released"] or row["confirmed"]):
-                self._add(found, row["channel"], row["send_key"], row["actual_at"], True, row["item"], row["item_class"], row["category"])
+                when = (row["actual_at"], row.get("send_at", row["actual_at"]))
+                self._add(found, row["channel"], row["send_key"], when, True, row["item"], row["item_class"], row["category"])
         for row in self.events:
             if row["event"] == "sent" and row["confirms"] is None and row["channel"] in self.facts.channels:
                 was = self._item_at(row["item"], row["seq"])
-                self._add(found, row["channel"], row["send_key"], row["timestamp"], False, row["item"], *was)
+                self._add(found, row["channel"], row["send_key"], (row["timestamp"], row["timestamp"]), False, row["item"], *was)
         order = lambda send: (send["at"], self.facts.channels.index(send["channel"]), _class(send), _bits(send, self.facts))  # noqa: E731
         return sorted(found.values(), key=order)
 
     @staticmethod
     def _add(
-        found: Found, channel: str, key: str | None, at: datetime, ours: bool, item: int, kind: str, category: str
+        found: Found, channel: str, key: str | None, when: tuple[datetime, datetime], ours: bool, item: int, kind: str, category: str
     ) -> None:
+        at, planned = when
         name = (channel, key) if key else (channel, at, "no key")
-        new = {"channel": channel, "key": key, "at": at, "ours": False, "items": {}, "kinds": [], "categories": set()}
+        new = {"channel": channel, "key": key, "at": at, "day": planned, "ours": False, "items": {}, "kinds": [], "categories": set()}
         send = found.setdefault(name, new)
-        send["at"] = min(send["at"], at)
+        send["at"], send["day"] = min(send["at"], at), min(send["day"], planned)
         send["ours"] |= ours
         send["kinds"].append(kind)
         send["categories"].add(category)
@@ -262,5 +266,3 @@ def _exists(zone: str) -> bool:
     except (KeyError, ValueError):
         return False
     return True
-
-
