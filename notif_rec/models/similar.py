@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,14 @@ class Neighbours:
     weight: npt.NDArray[np.float32]
 
 
+class _Rows(NamedTuple):
+    """A CSR matrix as compiled code takes it."""
+
+    indptr: npt.NDArray[np.int32]
+    indices: npt.NDArray[np.int32]
+    data: npt.NDArray[np.float32]
+
+
 def fit_similar(user_items: sparse.csr_matrix, settings: SimilarSettings, *, threads: int = 1) -> Neighbours:
     """The `settings.neighbours` most similar items of each item, itself left out; ties by item index.
 
@@ -41,9 +49,7 @@ def fit_similar(user_items: sparse.csr_matrix, settings: SimilarSettings, *, thr
 
     def rows(start: int) -> Block:
         stop = min(start + BLOCK, n_items)
-        return cast(
-            Block, _nearest(start, stop, k, n_items, there.indptr, there.indices, there.data, back.indptr, back.indices, back.data, target)
-        )
+        return cast(Block, _nearest(start, stop, k, there, back, target))
 
     with ThreadPoolExecutor(threads) as pool:
         return _join(pool.map(rows, starts), n_items)
@@ -63,15 +69,18 @@ def trim_profiles(user_items: sparse.csr_matrix, most: int) -> sparse.csr_matrix
     return sparse.csr_matrix((user_items.data[keep], user_items.indices[keep], indptr), shape=user_items.shape)
 
 
-def _transitions(
-    walk: sparse.csr_matrix, settings: SimilarSettings
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix, npt.NDArray[np.float32]]:
+def _transitions(walk: sparse.csr_matrix, settings: SimilarSettings) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
     per_user = np.maximum(np.asarray(walk.sum(axis=1), dtype=np.float64).ravel(), 1e-12)
     per_item = np.maximum(np.asarray(walk.sum(axis=0), dtype=np.float64).ravel(), 1e-12)
     there = sparse.diags(per_item**-settings.source_exponent) @ walk.T.tocsr()
     back = sparse.diags(per_user**-settings.user_exponent) @ walk
     target = (per_item**-settings.target_exponent).astype(np.float32)
-    return there.tocsr().astype(np.float32).sorted_indices(), back.tocsr().astype(np.float32).sorted_indices(), target
+    return _rows(there), _rows(back), target
+
+
+def _rows(matrix: sparse.csr_matrix) -> _Rows:
+    rows = matrix.tocsr().astype(np.float32).sorted_indices()
+    return _Rows(rows.indptr, rows.indices, rows.data)
 
 
 def _join(blocks: Iterator[Block], n_items: int) -> Neighbours:
@@ -84,45 +93,62 @@ def _join(blocks: Iterator[Block], n_items: int) -> Neighbours:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _nearest(
-    start: int,
-    stop: int,
-    k: int,
-    n_items: int,
-    a_ptr: npt.NDArray[np.int32],
-    a_idx: npt.NDArray[np.int32],
-    a_val: npt.NDArray[np.float32],
-    b_ptr: npt.NDArray[np.int32],
-    b_idx: npt.NDArray[np.int32],
-    b_val: npt.NDArray[np.float32],
-    target: npt.NDArray[np.float32],
-) -> Block:
-    """counts (stop − start,), item_index and weight of the k heaviest columns of rows [start, stop) of A·B·diag(target)."""
+def _nearest(start: int, stop: int, k: int, there: _Rows, back: _Rows, target: npt.NDArray[np.float32]) -> Block:
+    """counts (stop − start,), item_index and weight of the k heaviest columns of rows [start, stop) of there·back·diag(target)."""
+    n_items = len(target)
     counts = np.zeros(stop - start, np.int64)
-    out_item = np.empty((stop - start) * k, np.int32)
-    out_weight = np.empty((stop - start) * k, np.float32)
-    acc = np.zeros(n_items, np.float32)
-    seen = np.empty(n_items, np.int32)
+    out_item, out_weight = np.empty((stop - start) * k, np.int32), np.empty((stop - start) * k, np.float32)
+    acc, score = np.zeros(n_items, np.float32), np.empty(n_items, np.float32)
+    touched, near = np.empty(n_items, np.int32), np.empty(n_items, np.int32)
     n_out = 0
     for row in range(start, stop):
-        n_seen = 0
-        for p in range(a_ptr[row], a_ptr[row + 1]):
-            user = a_idx[p]
-            for q in range(b_ptr[user], b_ptr[user + 1]):
-                item = b_idx[q]
+        n_touched = 0
+        for p in range(there.indptr[row], there.indptr[row + 1]):
+            user = there.indices[p]
+            for q in range(back.indptr[user], back.indptr[user + 1]):
+                item = back.indices[q]
                 if acc[item] == 0.0:
-                    seen[n_seen] = item
-                    n_seen += 1
-                acc[item] += a_val[p] * b_val[q]
+                    touched[n_touched] = item
+                    n_touched += 1
+                acc[item] += there.data[p] * back.data[q]
         acc[row] = 0.0
-        touched = np.sort(seen[:n_seen])
-        score = acc[touched] * target[touched]
-        acc[touched] = 0.0
-        keep = np.argsort(-score, kind="mergesort")[:k]
-        for place in np.sort(keep):
-            if score[place] > 0.0:
-                out_item[n_out] = touched[place]
-                out_weight[n_out] = score[place]
-                n_out += 1
-                counts[row - start] += 1
+        near[:n_touched] = touched[:n_touched]
+        n_near = _heaviest(acc, target, near[:n_touched], score, k)
+        for item in np.sort(near[:n_near]):
+            out_item[n_out] = item
+            out_weight[n_out] = acc[item] * target[item]
+            n_out += 1
+        counts[row - start] = n_near
+        acc[touched[:n_touched]] = 0.0
     return counts, out_item[:n_out].copy(), out_weight[:n_out].copy()
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _heaviest(
+    acc: npt.NDArray[np.float32],
+    target: npt.NDArray[np.float32],
+    items: npt.NDArray[np.int32],
+    score: npt.NDArray[np.float32],
+    k: int,
+) -> int:
+    """How many items stay; moves the k of highest acc · target > 0 to the front of `items`, the smaller item where they tie."""
+    n = 0
+    for item in items:
+        if acc[item] * target[item] > 0.0:
+            items[n] = item
+            score[n] = acc[item] * target[item]
+            n += 1
+    if n <= k:
+        return n
+    least = np.partition(score[:n], n - k)[n - k]
+    above, ties = 0, np.empty(n, np.int32)
+    n_ties = 0
+    for place in range(n):
+        if score[place] > least:
+            items[above] = items[place]
+            above += 1
+        elif score[place] == least:
+            ties[n_ties] = items[place]
+            n_ties += 1
+    items[above:k] = np.sort(ties[:n_ties])[: k - above]
+    return k
