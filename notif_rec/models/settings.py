@@ -37,7 +37,7 @@ class ModelSettings(StrictModel):
     unobserved_weight: float | None = Field(
         default=None, gt=0, le=1, description="weight of a pair that was not seen (α0); null: from the density of the data"
     )
-    regularization: float = Field(default=0.005, gt=0, le=100, description="λ")
+    regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
     regularization_exponent: float = Field(default=1.0, ge=0, le=1, description="ν: 1 = rows with more evidence are pulled harder")
     half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
     recent_half_life: Duration = Field(default=timedelta(days=14), description="the same for what is popular now")
