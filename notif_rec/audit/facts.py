@@ -26,6 +26,7 @@ SELECT send_key, "user", any_value(channel) AS channel, any_value(send_at) AS se
 FROM ours_items GROUP BY send_key, "user";
 """
 
+# DuckDB 2.0 pushes IS NULL into a Parquet scan and then lets rows that are not null through: coalesce is not pushed.
 # Every send known at this version for the users of the plan: ledger (not released, or sent all the same) and external.
 HISTORY = """
 CREATE OR REPLACE TEMP TABLE item_then AS
@@ -38,7 +39,7 @@ SELECT e."user", e.channel, e.timestamp, e.item, e.seq,
        coalesce((SELECT arg_max(i.item_class, i.seq) FROM item_then i WHERE i.item = e.item AND i.seq <= e.seq),
                 (SELECT arg_min(i.item_class, i.seq) FROM item_then i WHERE i.item = e.item), 'marketing') AS item_class
 FROM events e SEMI JOIN ours o ON e."user" = o."user"
-WHERE e.event = 'sent' AND e.confirms IS NULL AND e.channel <> '';
+WHERE e.event = 'sent' AND coalesce(e.confirms, '') = '' AND e.channel <> '';
 CREATE OR REPLACE TEMP TABLE history AS
 SELECT l.send_key AS key, l."user", any_value(l.channel) AS channel, epoch_us(any_value(l.actual_at)) AS at_us,
        list(DISTINCT coalesce(l.category, '')) AS categories, bool_and(l.item_class = 'transactional') AS transactional,

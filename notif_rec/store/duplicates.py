@@ -92,6 +92,6 @@ def _stored(files: Sequence[Path]) -> str:
     equal = " AND ".join(f'e."{name}" = r."{name}"' for name in SAME if name != "send_key")
     return f"""
         SELECT DISTINCT r.place FROM rows r JOIN {parquet(files)} e ON {equal} AND e.send_key IS NOT DISTINCT FROM r.send_key
-        WHERE e.event_id IS NULL AND e.bucket BETWEEN (SELECT min(bucket) FROM rows) AND (SELECT max(bucket) FROM rows)
+        WHERE coalesce(e.event_id, '') = '' AND e.bucket BETWEEN (SELECT min(bucket) FROM rows) AND (SELECT max(bucket) FROM rows)
         AND e.timestamp BETWEEN (SELECT min(timestamp) FROM rows) AND (SELECT max(timestamp) FROM rows)
     """
