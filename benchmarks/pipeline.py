@@ -99,6 +99,7 @@ def ours(folder: Path) -> Measured:
         seconds, cpu, memory, output = measure([*base, *words])
         found.seconds[stage] = found.seconds.get(stage, 0.0) + seconds
         found.cpu[stage] = found.cpu.get(stage, 0.0) + cpu
+        print(f"{' '.join(words[:2])}: {seconds:.1f} s, {cpu:.1f} processor s, {memory:.0f} MiB", file=sys.stderr, flush=True)
         found.memory[stage] = max(found.memory.get(stage, 0.0), memory)
         if stage == "plan":
             found.sends = json.loads(output)["sends"]
