@@ -42,9 +42,9 @@ class ModelSettings(StrictModel):
     half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
     recent_half_life: Duration = Field(default=timedelta(days=14), description="the same for what is popular now")
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
-    blend: float = Field(default=0.65, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
+    blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     similar: SimilarSettings = SimilarSettings()
-    text_worth: float = Field(default=40.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
+    text_worth: float = Field(default=3.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
 
     @field_validator("half_life", "recent_half_life")
     @classmethod

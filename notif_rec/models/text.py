@@ -17,6 +17,7 @@ MAX_WORDS = 30_000
 MAX_SHARE = 0.5  # a word that more items than this have tells none of them apart
 RIDGE = 3.0
 HALF_HEARD = 10.0  # typical pairs at which an item is heard half as loudly as one that everybody likes
+LOUD = 40.0  # the same where lengths are compared: those of items that are often offered count
 STEPS = 30
 SMALL = 1e-30
 
@@ -121,7 +122,7 @@ def with_text(
     worded = np.diff(texts.words.indptr) > 0
     share, new = np.where(worded, worth / (known + worth), 0.0), np.where(worded, 1 / (1 + known), 0.0)
     expected = foretold(texts.words, items, evidence)
-    heard = (evidence / (evidence + worth))[:, None]
+    heard = (evidence / (evidence + LOUD))[:, None]
     size = float((heard * expected**2).sum())
     longer = max(float((heard * expected * items).sum()) / size, 1.0) if size > 0 else 1.0
     pulled = (1 + (longer - 1) * new)[:, None] * expected
