@@ -52,12 +52,17 @@ def calls(name: str) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree(name)) if isinstance(node, ast.Call)}
 
 
+def body_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    """The statements of a function after its docstring: the limit is on what it does, not on what it says."""
+    return function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_files_and_functions_are_short(name: str) -> None:
     lines = len((ROOT / name).read_text(encoding="utf-8").splitlines())
     assert lines <= MAX_LINES, f"{name} has {lines} lines"
     for function in functions(name):
-        length = (function.end_lineno or 0) - function.lineno + 1
+        length = (function.end_lineno or 0) - body_of(function)[0].lineno + 1
         assert length <= MAX_FUNCTION, f"{name}:{function.lineno}: {function.name} has {length} lines"
 
 

@@ -37,8 +37,7 @@ def attribute(
     channel (ANY_CHANNEL: on any) that holds its item (negative: any). One send key names one send, whatever the channel says.
     """
     for outcome in range(len(row)):
-        found[outcome] = NO_SEND
-        fallback = NO_SEND
+        found[outcome] = fallback = NO_SEND
         first = user_start[row[outcome]]
         send = first + np.searchsorted(send_us[first : user_start[row[outcome] + 1]], at_us[outcome], side="right") - 1
         while send >= first and send_us[send] > at_us[outcome] - window_us:

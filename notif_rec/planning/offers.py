@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.contents import MAX_BUILT, MAX_QUANTITY, fill_contents, item_moments
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US, has, is_empty
+from notif_rec.planning.offer_space import Built, Chances, Made, Work
 from notif_rec.planning.ranking import Ranking, rank_candidates
 from notif_rec.planning.slots import MAX_SLOTS, find_slots
 from notif_rec.planning.users import SentItems, Users, unpack_users
@@ -63,52 +64,6 @@ class Offers:
         ranks = self.ranks[rows]
         item = self.ranking.item[self.lane[rows][:, None], self.owner()[rows][:, None], np.maximum(ranks, 0)]
         return np.where(ranks >= 0, item, np.int32(-1)).astype(np.int32)
-
-
-class Built(NamedTuple):
-    """A user's messages before they meet moments; see contents.fill_contents."""
-
-    lane: IntArray
-    way: IntArray
-    order: IntArray
-    size: IntArray
-    ranks: npt.NDArray[np.int16]
-    moments: npt.NDArray[np.uint64]
-
-
-class Work(NamedTuple):
-    """Scratch space of one lane's filling."""
-
-    avoid: npt.NDArray[np.int32]
-    used: npt.NDArray[np.uint8]
-    ranks: npt.NDArray[np.int16]
-    sizes: IntArray
-    moments: npt.NDArray[np.uint64]
-
-
-class Made(NamedTuple):
-    """Offers of a batch, (n_users, max_offers) each, ranks (n_users, max_offers, widest)."""
-
-    lane: npt.NDArray[np.int8]
-    moment: npt.NDArray[np.int32]
-    content: npt.NDArray[np.int16]
-    value: FloatArray
-    weight: FloatArray
-    categories: npt.NDArray[np.uint64]
-    size: npt.NDArray[np.int16]
-    ranks: npt.NDArray[np.int16]
-
-
-class Chances(NamedTuple):
-    """What compiled code needs to value a message."""
-
-    p_click: FloatArray
-    p_open: FloatArray
-    p_unsubscribe: FloatArray
-    hour_weight: FloatArray
-    opened: float
-    clicked: float
-    unsubscribed: float
 
 
 def make_offers(batch: pa.RecordBatch, context: PlanContext, *, everything: bool = False) -> Offers:

@@ -39,6 +39,7 @@ class Search(NamedTuple):
 
 
 def new_search(most: int, n_channels: int, longest: int) -> Search:
+    """Scratch space for users with up to `most` offers and `longest` known sends."""
     levels = most + 1
     return Search(
         offer=np.zeros((levels, most), dtype=np.int64),

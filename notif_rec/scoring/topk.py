@@ -17,10 +17,9 @@ import numpy.typing as npt
 from numba import njit
 
 from notif_rec.models.blas import one_blas_thread
+from notif_rec.scoring.peaks import DEPTH, RUN, nominate
 
 BLOCK = 128  # users whose product with all items is held at once, per thread
-LANES = DEPTH = 16  # a strip is every LANES-th score of a run: its peak is found without looking across a vector register
-RUN = LANES * DEPTH
 FEW = 128  # so many nominees are sorted by insertion
 HALF_ULP = 2.0**-24
 
@@ -181,7 +180,7 @@ def _choose(
             if shut[u, g]:
                 for p in range(table.group_offsets[g], table.group_offsets[g + 1]):
                     row[table.group_item[p]] = -np.inf
-        n = _nominate(row, k, room, peaks, tops, heap, found)
+        n = nominate(row, k, room, peaks, tops, heap, found)
         for i in range(n):
             exact[i] = _dot(users[u], table.vectors[found[i]])
             if scale > 0.0:
@@ -227,75 +226,6 @@ def _add(row: Vectors, walked: Vectors, scale: np.float32, live: Items) -> None:
     else:
         for j in range(m):
             row[j] += scale * walked[live[j]]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _nominate(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, heap: Vectors, found: Items) -> int:
-    """Writes the places of all entries that may be among the k best into `found`, in no order; returns how many.
-
-    The k-th highest peak is no higher than the k-th best score, so what is lower by `room` cannot be among the best. `tops` are
-    the peaks of the peaks.
-    """
-    _find_peaks(row, peaks)
-    _find_peaks(peaks, tops)
-    least = _kth(tops if tops.shape[0] >= 2 * k else peaks, k, heap) - room
-    n = 0
-    for t in range(tops.shape[0]):
-        if tops[t] >= least and tops[t] > -np.inf:
-            first_peak = t // LANES * RUN + t % LANES
-            for s in range(first_peak, first_peak + RUN, LANES):
-                if peaks[s] >= least and peaks[s] > -np.inf:
-                    first = s // LANES * RUN + s % LANES
-                    for j in range(first, first + RUN, LANES):
-                        if row[j] >= least and row[j] > -np.inf:
-                            found[n] = j
-                            n += 1
-    return n if n <= 2 * k else _narrow(row, k, room, heap, found, n)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _narrow(row: Vectors, k: int, room: float, heap: Vectors, found: Items, n: int) -> int:
-    least = _kth(row[found[:n]], k, heap) - room
-    kept = 0
-    for i in range(n):
-        if row[found[i]] >= least:
-            found[kept] = found[i]
-            kept += 1
-    return kept
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def _find_peaks(row: Vectors, peaks: Vectors) -> None:
-    """peaks[r · LANES + l] = the highest of row[r · RUN + l :: LANES] within run r; −inf beyond the last run of `row`."""
-    step = LANES
-    for run in range(row.shape[0] // RUN):
-        a, first = row[run * RUN : (run + 1) * RUN], run * step
-        for i in range(LANES):  # written out, since only so it becomes one pass of vector instructions
-            low = max(max(a[i], a[i + step]), max(a[i + 2 * step], a[i + 3 * step]))
-            low = max(low, max(max(a[i + 4 * step], a[i + 5 * step]), max(a[i + 6 * step], a[i + 7 * step])))
-            high = max(max(a[i + 8 * step], a[i + 9 * step]), max(a[i + 10 * step], a[i + 11 * step]))
-            high = max(high, max(max(a[i + 12 * step], a[i + 13 * step]), max(a[i + 14 * step], a[i + 15 * step])))
-            peaks[first + i] = max(low, high)
-    peaks[row.shape[0] // DEPTH :] = -np.inf
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _kth(values: Vectors, k: int, heap: Vectors) -> float:
-    """The k-th highest value, −inf where there are fewer; `heap` has k places, the lowest first."""
-    heap[:] = -np.inf
-    for value in values:
-        if value > heap[0]:
-            at = 0
-            while 2 * at + 1 < k:
-                child = 2 * at + 1
-                if child + 1 < k and heap[child + 1] < heap[child]:
-                    child += 1
-                if heap[child] >= value:
-                    break
-                heap[at] = heap[child]
-                at = child
-            heap[at] = value
-    return np.float64(heap[0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
