@@ -39,6 +39,7 @@ def nominate(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, h
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def narrow(row: Vectors, k: int, room: float, heap: Vectors, found: Items, n: int) -> int:
+    """Drops the first n nominees that lie more than `room` below the k-th best of them; returns how many stay, at the front."""
     least = kth(row[found[:n]], k, heap) - room
     kept = 0
     for i in range(n):
