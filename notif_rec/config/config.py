@@ -75,10 +75,11 @@ class Config(StrictModel):
         return self.model_dump(mode="json")
 
     def model_of(self, channel: str) -> ModelSettings:
-        """The model settings of a channel: its own keys over `model:`."""
+        """The model settings of a channel: its own keys over `model:`; nothing repeats where what was seen is excluded."""
         own = self.channels[channel].model.model_dump(mode="json", exclude_unset=True)
         both = _merged(self.model.model_dump(mode="json"), own)
-        return ModelSettings.model_validate_json(json.dumps(both))
+        found = ModelSettings.model_validate_json(json.dumps(both))
+        return found.without_repeats() if self.channels[channel].exclude_seen else found
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

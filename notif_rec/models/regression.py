@@ -26,23 +26,42 @@ BLOCK = 64
 
 
 def fit_neighbours(user_items: sparse.csr_matrix, settings: SimilarSettings, *, threads: int = 1) -> Neighbours:
-    """Similar items by walk and by regression, mixed by `settings.regression`; the same bits for any `threads`.
+    """Similar items by walk and by regression, mixed by `settings.regression`, and each item's word for itself.
 
-    Each part is scaled so that a liked item adds 1 in all on average.
+    Scaled so that a like adds 1 in all to other items, on the average of likes; the same bits for any `threads`.
     """
     share = settings.regression
-    if not user_items.nnz or share == 0:
+    if not user_items.nnz:
         return fit_similar(user_items, settings, threads=threads)
     walked = fit_similar(user_items, settings, threads=threads) if share < 1 else None
-    return mix(walked, fit_regression(user_items, settings, threads=threads), item_degree(user_items), share)
+    regressed = fit_regression(user_items, settings, threads=threads) if share > 0 else None
+    return mix(walked, regressed, item_degree(user_items), share, settings.repeat)
 
 
-def mix(walked: Neighbours | None, regressed: sparse.csr_matrix | None, degree: npt.NDArray[np.float64], share: float) -> Neighbours:
-    """Both parts, `share` of the regression; a part that has no share may be None. Alone, the walk keeps its own scale."""
-    if walked is not None and (regressed is None or share == 0):
-        return walked
-    ridge = _scaled(regressed, degree, share)
-    return neighbours_of(ridge if walked is None or share == 1 else _scaled(matrix_of(walked), degree, 1 - share) + ridge)
+def mix(
+    walked: Neighbours | None, regressed: sparse.csr_matrix | None, degree: npt.NDArray[np.float64], share: float, repeat: float
+) -> Neighbours:
+    """Both parts, `share` of the regression, and `repeat` on the diagonal; a part that has no share may be None."""
+    parts = [sparse.csr_matrix((len(degree), len(degree)), dtype=np.float32)]
+    if walked is not None and share < 1:
+        parts.append(_scaled(matrix_of(walked), degree, 1 - share))
+    if regressed is not None and share > 0:
+        parts.append(_scaled(regressed, degree, share))
+    if repeat > 0:
+        parts.append(sparse.diags_array(np.where(degree > 0, repeat, 0.0).astype(np.float32)).tocsr())
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    total.eliminate_zeros()
+    return neighbours_of(total)
+
+
+def without_self(near: Neighbours) -> Neighbours:
+    """The same where no item speaks for itself."""
+    matrix = matrix_of(near)
+    matrix.setdiag(0)
+    matrix.eliminate_zeros()
+    return neighbours_of(matrix)
 
 
 def item_degree(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:

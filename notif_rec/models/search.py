@@ -16,8 +16,10 @@ TRANSFERS = (0.0, 0.1, 0.25, 0.5, 1.0)
 SAMPLES, SEMIFINALISTS, FINALISTS = 16, 6, 3  # of (α0, λ, ν), at a quarter, half and all of the epochs
 LEAST_EPOCHS = 12  # λ of many factors is chosen wrong at fewer
 MOST_FACTORS = 1024
+PATIENCE = 2  # doublings in a row that may bring nothing
 # key of `similar`, factor between neighbouring values, lowest, highest
 WALKS = (("target_exponent", 0.15, 0.0, 1.5), ("source_exponent", 0.15, 0.0, 1.5), ("user_exponent", 0.15, 0.0, 1.5))
+REPEAT = ("repeat", 2.0, 0.25, 64.0)
 SIZES = (("ridge", 2.0, 0.5, 100.0), ("neighbours", 2.5, 50, 2500), ("support", 1.6, 16, 160))
 
 
@@ -53,12 +55,14 @@ def blend(run: Run) -> None:
         run.full(run.best.model_copy(update={"blend": share}))
 
 
-def mixture(run: Run) -> None:
-    """The blend, and how much regression counts against the walk among similar items."""
+def mixture(run: Run, *, repeats: bool) -> None:
+    """The blend, what regression counts against the walk among similar items, and what an item that was had says for itself."""
     blend(run)
     if run.best.blend > 0:
         for share in SHARES:
             run.full(with_similar(run.best, regression=share))
+        if repeats:
+            _walk_along(run, *REPEAT, times=True)
 
 
 def transfer(run: Run) -> None:
@@ -131,19 +135,31 @@ def _sample(base: ModelSettings, alpha0: float, evidence: float, seed: int) -> l
 
 
 def double(run: Run) -> None:
-    """Twice the factors, with less λ (more factors want less of each), until that does not pay."""
-    while run.best.factors < MOST_FACTORS:
-        before = run.best
-        size = {"factors": min(2 * before.factors, MOST_FACTORS), "iterations": max(before.iterations, LEAST_EPOCHS)}
+    """Twice the factors, with less λ (more factors want less of each) and more weight on ALS, until twice that does not pay."""
+    base, failures = run.best, 0
+    while base.factors < MOST_FACTORS and failures < PATIENCE:
+        size = {"factors": min(2 * base.factors, MOST_FACTORS), "iterations": max(base.iterations, LEAST_EPOCHS)}
+        tried: list[tuple[float, ModelSettings]] = []
+        for less in (0.7, 0.45, 0.3):
+            wide = base.model_copy(update={**size, "regularization": _digits(base.regularization * less)})
+            tried.append(_best_blend(run, wide))
+            if len(tried) > 1 and tried[-1][0] < tried[-2][0]:
+                break
+        failures = 0 if run.best.factors == size["factors"] else failures + 1
+        base = max(tried, key=lambda pair: pair[0])[1]
 
-        def trial(less: float, size: dict[str, int] = size, before: ModelSettings = before) -> float:
-            return run.full(before.model_copy(update={**size, "regularization": _digits(before.regularization * less)}))
 
-        some, more = trial(0.7), trial(0.45)
-        if more > some:
-            trial(0.3)
-        if run.best.factors == before.factors:
-            return
+def _best_blend(run: Run, settings: ModelSettings) -> tuple[float, ModelSettings]:
+    """The score at the best blend next to the settings' own, and the settings with it; only the first is a new fit."""
+    best = (run.full(settings), settings)
+    for step in (-0.15, 0.15):
+        while 0 <= round(best[1].blend + step, 2) <= 1:
+            moved = best[1].model_copy(update={"blend": round(best[1].blend + step, 2)})
+            found = run.full(moved)
+            if found <= best[0]:
+                break
+            best = (found, moved)
+    return best
 
 
 def half_life(run: Run) -> None:

@@ -23,6 +23,10 @@ class SimilarSettings(StrictModel):
     regression: float = Field(default=0.5, ge=0, le=1, description="share of the ridge regression between items; the rest is the walk")
     ridge: float = Field(default=7.0, gt=0, le=1e4, description="how far the regression is pulled to 0, times √ of an item's mean degree")
     support: int = Field(default=64, ge=1, le=500, description="items that may foretell an item in the regression")
+    repeat: float = Field(
+        default=2.0, ge=0, le=100, description="how loudly an item that was had speaks for itself, against 1 for all its like; only "
+        "where a channel does not exclude what was seen",
+    )  # fmt: skip
 
 
 class ModelSettings(StrictModel):
@@ -45,6 +49,10 @@ class ModelSettings(StrictModel):
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     similar: SimilarSettings = SimilarSettings()
     text_worth: float = Field(default=3.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
+
+    def without_repeats(self) -> ModelSettings:
+        """The same for a channel that never offers an item again."""
+        return self.model_copy(update={"similar": self.similar.model_copy(update={"repeat": 0.0})})
 
     @field_validator("half_life", "recent_half_life")
     @classmethod

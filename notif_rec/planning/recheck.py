@@ -18,7 +18,7 @@ from notif_rec.planning.compiled import kernel
 from notif_rec.planning.contents import item_moments
 from notif_rec.planning.context import EVERYBODY, PlanContext
 from notif_rec.planning.grid import STEP_US, has
-from notif_rec.planning.reasons import AUDIENCE, CHANNEL, bit, by_precedence, headlines, reason_names
+from notif_rec.planning.reasons import AUDIENCE, CHANNEL, SEEN, bit, by_precedence, headlines, reason_names
 from notif_rec.planning.select import select
 from notif_rec.planning.users import Users, unpack_users
 from notif_rec.planning.verdict import Verdict, judge
@@ -52,8 +52,8 @@ class Planned(NamedTuple):
 def recheck(batch: pa.RecordBatch, sends: pa.Table, context: PlanContext, as_of_us: int) -> Recheck:
     """Which of the planned `sends` (tables.SENDS) of the users in `batch` the facts in `batch` still allow at `as_of_us`.
 
-    Judged by consent, suppressions, pauses, items, filters and caps over everything known now; of sends that newer facts set against
-    each other the most valuable set stays. Shadows and draws of no send always stay.
+    Judged by consent, suppressions, pauses, items, what was seen, filters and caps over everything known now; of sends that newer
+    facts set against each other the most valuable set stays. Shadows and draws of no send always stay.
     """
     users = unpack_users(batch, context.lookup, len(context.channels), len(context.audiences))
     rows = _rows_of(users, sends)
@@ -117,7 +117,17 @@ def _closed(planned: Planned, users: Users, verdict: Verdict, context: PlanConte
     outside = (planned.item >= 0) & (audience != EVERYBODY) & ~_inside(users, planned.user, audience)
     masks |= np.where(misfit.any(axis=1) | (planned.lane < 0), bit(CHANNEL), np.uint64(0))
     masks |= np.where(outside.any(axis=1), bit(AUDIENCE), np.uint64(0))
+    masks |= np.where(_seen(planned, users, context)[channel, np.arange(len(row))], bit(SEEN), np.uint64(0))
     return masks
+
+
+def _seen(planned: Planned, users: Users, context: PlanContext) -> npt.NDArray[np.bool_]:
+    """(n_channels, n_sends): where a send holds an item that its user has seen and the channel excludes those."""
+    n_items = len(context.items.value)
+    known = np.repeat(np.arange(users.n), np.diff(users.seen_start)) * n_items + users.seen_item
+    held = np.where(planned.item >= 0, planned.user[:, None] * n_items + planned.item, -1)
+    excludes = np.array([channel.exclude_seen for channel in context.channels], dtype=np.bool_)
+    return excludes[:, None] & np.isin(held, known).any(axis=1)[None, :]
 
 
 def _inside(users: Users, user: IntArray, audience: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:

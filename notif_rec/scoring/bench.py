@@ -69,16 +69,17 @@ class Bench:
         als = resolve_als(user_items, settings, self.seed)
         factors = self._part("factors", (base, als), lambda: self._factors(user_items, als))
         fallback: Fallback = self._part("fallback", base, lambda: fallback_of(evidence, self.code, settings.transfer))
-        similar = self._similar(settings, base, user_items)
+        repeat = settings.similar.repeat if situation.asked.exclude is None else 0.0
+        similar = self._similar(settings, base, user_items, repeat)
         return assemble(self.name, self.code, settings, unit, user_items, als, factors, similar, fallback, evidence.texts)
 
     def _factors(self, user_items: sparse.csr_matrix, als: AlsSettings) -> tuple[Factors, Factors]:
         return fit_als(user_items, als, threads=self.threads, progress=lambda done, total: self._step("factors", done, total))
 
-    def _similar(self, settings: ModelSettings, base: Hashable, user_items: sparse.csr_matrix) -> Neighbours:
+    def _similar(self, settings: ModelSettings, base: Hashable, user_items: sparse.csr_matrix, repeat: float) -> Neighbours:
         chosen = settings.similar
-        share = chosen.regression if user_items.nnz else 0.0
-        if settings.blend == 0:
+        share = chosen.regression
+        if settings.blend == 0 or not user_items.nnz:
             return no_neighbours(user_items.shape[1])
         walked, regressed = None, None
         if share < 1:
@@ -88,7 +89,7 @@ class Bench:
             pull = (base, chosen.ridge, chosen.support)
             regressed = self._part("regression", pull, lambda: fit_regression(user_items, chosen, threads=self.threads))
         degree: npt.NDArray[np.float64] = item_degree(user_items)
-        return self._part("mix", (settings.similar, base), lambda: mix(walked, regressed, degree, share))
+        return self._part("mix", (chosen, base), lambda: mix(walked, regressed, degree, share, repeat))
 
     def _part(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
         """The part with this key, fitted where it is not remembered."""

@@ -13,6 +13,7 @@ from notif_rec.models.evaluate import Ground, Report, activity_groups, judge
 from notif_rec.models.fit import Evidence, Step, fit_channel
 from notif_rec.models.metrics import Targets
 from notif_rec.models.model import ChannelModel
+from notif_rec.models.regression import without_self
 from notif_rec.models.settings import ModelSettings
 from notif_rec.scoring.contenders import BLEND, Asked, popularities, rank_all
 
@@ -84,7 +85,9 @@ def fit_contender(
 def backtest(
     model: ChannelModel, evidence: Evidence, asked: Asked, targets: Targets, *, unreachable: int, k: int, seed: int, threads: int
 ) -> ChannelReport:
-    """The report of the users asked, who all have a target."""
+    """The report of the users asked, who all have a target; nothing repeats where what they had is excluded."""
+    if asked.exclude is not None:
+        model = replace(model, similar=without_self(model.similar))
     lists = rank_all(model, popularities(evidence, model.code, model.transfer), asked, k, threads=threads)
     popularity = np.bincount(_distinct(evidence), minlength=evidence.n_items).astype(np.float64)
     n_past = np.diff(asked.taste.offsets)

@@ -54,8 +54,13 @@ class Scene:
         return all(c.exclude_seen for c in channels.values()) if channel == ALL else channels[channel].exclude_seen
 
     def settings(self, channel: str) -> ModelSettings:
-        """The channel's model settings; `all` takes every sign of taste fully."""
-        return self.config.model.model_copy(update={"transfer": 1.0}) if channel == ALL else self.config.model_of(channel)
+        """The channel's model settings, repeats and all; `all` takes every sign of taste fully."""
+        model = self.config.model
+        if channel == ALL:
+            return model.model_copy(update={"transfer": 1.0})
+        own = self.config.model_of(channel)
+        repeat = own.similar.repeat or model.similar.repeat
+        return own.model_copy(update={"similar": own.similar.model_copy(update={"repeat": repeat})})
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ Ask = Callable[[ModelSettings], Situation]
 class TuneData:
     """Situations by settings, over everything and of the channels with enough of their own.
 
-    code: of `all` and each channel. fades: whether times are known, so that half-lives can be tried. digest: tells these data from
+    code: of `all` and each channel. fades: whether times are known, so that half-lives can be tried. repeats: whether what a user
+    had may come again. digest: tells these data from
     others. told: what is validated on, in words.
     """
 
@@ -45,6 +46,7 @@ class TuneData:
     channels: Mapping[str, Ask]
     code: Mapping[str, int]
     fades: bool
+    repeats: bool
     digest: str
     told: str
 
@@ -61,7 +63,7 @@ def set_apart(path: Path, config: Config) -> TuneData:
     situation = _carved(coded, held, path)
     told = f"{int(held.sum())} of {n} pairs of {path.name}, {'by chance' if pairs.time is None else 'the last by time'}"
     digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, MOST_USERS)
-    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, False, digest, told)
+    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, False, False, digest, told)
 
 
 def _carved(coded: Coded, held: npt.NDArray[np.bool_], path: Path) -> Situation:
@@ -105,7 +107,7 @@ def last_slice(con: duckdb.DuckDBPyConnection, store: Store, config: Config, as_
     seen = [scene.exclude_seen(name) for name in scene.code]
     digest = fingerprint("store", newest, until, horizon, config.events, list(scene.code), seen, config.seed, MOST_USERS)
     told = f"what {most[ALL]} users took from {(until - horizon).isoformat(timespec='seconds')}Z on"
-    return TuneData(asks[ALL], channels, scene.code, True, digest, told)
+    return TuneData(asks[ALL], channels, scene.code, True, not scene.exclude_seen(ALL), digest, told)
 
 
 def _newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> datetime:

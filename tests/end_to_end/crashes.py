@@ -197,9 +197,10 @@ def soak(command: str, kills: int, *, broken: bool = False) -> dict[str, Any]:
             late = kill % 3 > 0  # most of the time goes by before anything is written
             seconds = chance.uniform(0, took - first if late else took)
             did["killed"] += kill_after(seconds, lambda desk=desk: desk.call(*arguments(command)), from_commit=late)  # type: ignore[misc]
-            did[in_child(lambda desk=desk: moment_of(desk))] += 1  # type: ignore[misc]
             audited = not broken and (kills > 20 or kill % 4 == 0)
-            found += in_child(lambda desk=desk, audited=audited: faults(desk, command, wanted, audited))  # type: ignore[misc]
+            where, wrong = in_child(lambda desk=desk, audited=audited: (moment_of(desk), faults(desk, command, wanted, audited)))  # type: ignore[misc]
+            did[where] += 1
+            found += [f"kill {kill}, {where}: {fault}" for fault in wrong]
             shutil.rmtree(desk.folder)
     return {"command": command, "kills": kills, **did, "took": round(took, 2), "faults": found}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from notif_rec.models import regression
-from notif_rec.models.regression import fit_neighbours, fit_regression, matrix_of
+from notif_rec.models.regression import fit_neighbours, fit_regression, matrix_of, without_self
 from notif_rec.models.settings import SimilarSettings
 from notif_rec.models.similar import fit_similar
 
@@ -67,19 +67,29 @@ def test_what_says_the_same_is_not_counted_twice() -> None:
 
 def test_the_mix_is_what_its_share_says() -> None:
     x = sparse.random(80, 30, 0.2, format="csr", dtype=np.float32, random_state=2)
-    walk = matrix_of(fit_neighbours(x, SimilarSettings(regression=0))).toarray()
-    np.testing.assert_array_equal(walk, matrix_of(fit_similar(x, SimilarSettings())).toarray())
-    ridge = matrix_of(fit_neighbours(x, SimilarSettings(regression=1))).toarray()
-    mixed = matrix_of(fit_neighbours(x, SimilarSettings(regression=0.3))).toarray()
     degree = np.diff(x.tocsc().indptr)
-    per_like = [(m.sum(1) @ degree) / degree.sum() for m in (walk, ridge, mixed)]
-    assert per_like[1:] == pytest.approx([1.0, 1.0], rel=1e-5)
-    np.testing.assert_allclose(mixed, 0.7 * walk / per_like[0] + 0.3 * ridge, rtol=1e-4, atol=1e-7)
+
+    def mixed(share: float, repeat: float = 0.0) -> np.ndarray:
+        return matrix_of(fit_neighbours(x, SimilarSettings(regression=share, repeat=repeat))).toarray()  # type: ignore[no-any-return]
+
+    walk, ridge = mixed(0.0), mixed(1.0)
+    for part, alone in ((walk, matrix_of(fit_similar(x, SimilarSettings()))), (ridge, fit_regression(x, SimilarSettings()))):
+        total = (alone.toarray().sum(1) @ degree) / degree.sum()
+        np.testing.assert_allclose(part, alone.toarray() / total, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(mixed(0.3), 0.7 * walk + 0.3 * ridge, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(mixed(0.3, repeat=3.0), mixed(0.3) + 3 * np.eye(30), rtol=1e-4, atol=1e-7)
+    assert not np.diag(matrix_of(without_self(fit_neighbours(x, SimilarSettings()))).toarray()).any()
+
+
+def test_an_item_that_nobody_had_does_not_speak_for_itself() -> None:
+    x = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0]], np.float32))
+    found = matrix_of(fit_neighbours(x, SimilarSettings(repeat=2.0))).toarray()
+    assert found[1, 1] == 0 and found[0, 0] == 2
 
 
 def test_threads_change_nothing_and_nothing_is_below_zero() -> None:
     x = sparse.random(300, 150, 0.1, format="csr", dtype=np.float32, random_state=1)
-    one, two = (fit_neighbours(x, SimilarSettings(), threads=t) for t in (1, 2))
+    one, two = (fit_neighbours(x, SimilarSettings(repeat=0), threads=t) for t in (1, 2))
     assert one.weight.tobytes() == two.weight.tobytes() and one.item_index.tobytes() == two.item_index.tobytes()
     assert one.weight.min() > 0
 

@@ -25,7 +25,7 @@ NOBODY = Taste(np.zeros(2, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int8
 def model(blend: float = 0.4) -> ChannelModel:
     segment = (np.arange(N_USERS) % 3 - 1).astype(np.int32)
     evidence = Evidence(taste_of(pairs(), 0), N_ITEMS, segment=segment, segments=Segments(("t",), (("a",), ("b",)), 10.0))
-    return fit_channel("push", 0, evidence, ModelSettings(factors=16, iterations=4, blend=blend), seed=1)
+    return fit_channel("push", 0, evidence, ModelSettings(factors=16, iterations=4, blend=blend).without_repeats(), seed=1)
 
 
 def ask(rows: np.ndarray, k: int = 5, blend: float = 0.4, strange: bool = False, **more: object) -> Candidates:
