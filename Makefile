@@ -18,8 +18,8 @@ setup: .venv/ready  ## a virtual environment in .venv with the pinned versions
 demo: .venv/ready  ## the whole way on the sample data, into demo/
 	./examples/demo.sh demo $(BIN)/notif-rec
 
-test: .venv/ready  ## every test
-	$(BIN)/python -m pytest
+test: .venv/ready  ## every test, on all processors
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/ready  ## format, lint, types and the arrows between the rooms
 	$(BIN)/ruff format --check .

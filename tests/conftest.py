@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# The same worlds each time, so that a red build is red for its change; NOTIF_REC_EXPLORE=1 looks for new ones.
+settings.register_profile("house", deadline=None, derandomize=not os.environ.get("NOTIF_REC_EXPLORE"))
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

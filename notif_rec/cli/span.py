@@ -19,7 +19,6 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
 
         if isinstance(value, timedelta):
             return value
-        from notif_rec.strict_yaml import parse_duration
 
         try:
             found = parse_duration(value)

@@ -53,7 +53,7 @@ def _gather(u: int, c: int, past: Any, caps: Any, bundle: Any, g: int) -> None:
 
 
 @inner
-def _used(per: int, window: int, low: int, high: int, known: Any, n: int) -> int:
+def _used(per: int, window: int, low: Any, high: Any, known: Any, n: int) -> int:
     """The most known sends that share a window (or the period) with every offer from `low` to `high`."""
     used, b = 0, 0
     if per > 0:

@@ -151,18 +151,14 @@ def rank_sends(
     return replace(sends, item_rank=rank, hours_row=hours_row, own_hours=np.concatenate(own_hours))
 
 
-def _items_of(
-    sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _items_of(sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The places of the items of the wanted sends to `users`, and the row of the user of each."""
     mine, row = _sends_of(sends, wanted, users)
     sizes = np.diff(sends.offsets)
     return ragged(sends.offsets[:-1], sizes, mine), np.repeat(row, sizes[mine])
 
 
-def _sends_of(
-    sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _sends_of(sends: SendOutcomes, wanted: npt.NDArray[np.bool_], users: Users) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The places of the wanted sends to `users`, and the row of the user of each."""
     row_of = np.full(1 + max(int(sends.user.max(initial=-1)), int(users.user.max(initial=-1))), -1, np.int64)
     row_of[users.user] = np.arange(users.n)

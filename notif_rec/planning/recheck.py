@@ -127,7 +127,8 @@ def _seen(planned: Planned, users: Users, context: PlanContext) -> npt.NDArray[n
     known = np.repeat(np.arange(users.n), np.diff(users.seen_start)) * n_items + users.seen_item
     held = np.where(planned.item >= 0, planned.user[:, None] * n_items + planned.item, -1)
     excludes = np.array([channel.exclude_seen for channel in context.channels], dtype=np.bool_)
-    return excludes[:, None] & np.isin(held, known).any(axis=1)[None, :]
+    seen = np.asarray(np.isin(held, known).any(axis=1))
+    return excludes[:, None] & seen
 
 
 def _inside(users: Users, user: IntArray, audience: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:

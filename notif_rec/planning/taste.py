@@ -77,9 +77,7 @@ def _sorted_sums(start: Array, value: Array, sums: Array) -> None:
         sums[group] = total
 
 
-def local_hours(
-    events: Events, zone: npt.NDArray[np.int32], zones: ZoneTable, facts: Facts, as_of_us: int
-) -> npt.NDArray[np.float32]:
+def local_hours(events: Events, zone: npt.NDArray[np.int32], zones: ZoneTable, facts: Facts, as_of_us: int) -> npt.NDArray[np.float32]:
     """(n_users, 24) how often each user opened, clicked or visited in each hour of the own day, decayed.
 
     An hour of the clock counts once, however much was done in it: one long evening is no habit. zone: (n_users,) rows of `zones`.

@@ -116,12 +116,10 @@ def _write_parquet(path: Path, name: str, parts: Iterable[pa.Table], hasher: Has
     """Writes one row group a part, and shows the event ids to the hasher on the way."""
     last, schema = -1, STORED[name]
     nested = any(pa.types.is_nested(column.type) for column in schema)  # their leaves would have to be named one by one
-    repeating = True if nested else [column for column in schema.names if column not in DISTINCT]
+    repeating = [column for column in schema.names if column not in DISTINCT]
     # DuckDB 2.0 answers `IS NULL` wrongly on a text column without a dictionary whose statistics hold one value and nulls
-    counted = (
-        True if nested else [column for column in schema.names if column in repeating or not pa.types.is_string(schema.field(column).type)]
-    )
-    options = {"compression": "zstd", "use_dictionary": repeating, "write_statistics": counted}
+    counted = [column for column in schema.names if column in repeating or not pa.types.is_string(schema.field(column).type)]
+    options = {"compression": "zstd", "use_dictionary": nested or repeating, "write_statistics": nested or counted}
     with path.open("wb") as stream, pq.ParquetWriter(stream, schema, **options) as writer:
         for part in parts:
             bucket = part.column("bucket")[0].as_py() if "bucket" in part.column_names else last + 1

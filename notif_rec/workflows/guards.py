@@ -55,7 +55,8 @@ def refuse_shrunken(source: Source, before: Sequence[FileRow], max_change: float
         rows = count_rows(path)
         if rows <= usual * (1 - max_change):
             raise DataError(
-                f"{path}: {rows} rows where at least {usual:g} are usual, a loss of {1 - rows / usual:.0%} (guards.max_change: {max_change:.0%})",
+                f"{path}: {rows} rows where at least {usual:g} are usual, a loss of {1 - rows / usual:.0%} "
+                f"(guards.max_change: {max_change:.0%})",
                 "check the export; raise guards.max_change if this is right. Nothing was planned or sent",
             )
 

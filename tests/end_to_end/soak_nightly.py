@@ -1,4 +1,7 @@
-"""Not collected with the suite; `pytest tests/end_to_end/soak_nightly.py` runs it. The nightly job on a small shop: night after night, guards, the same bytes whatever the jobs, and death at any moment."""
+"""The nightly job on a small shop: night after night, guards, the same bytes whatever the jobs, and death at any moment.
+
+Not collected with the suite; `pytest tests/end_to_end/soak_nightly.py` runs it.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.planning.truth import feasible, moment, room, rows_of, sent
 from tests.planning.worlds import Person, World, random_world
 
 SEEDS = st.integers(0, 499)
-WORLDS = settings(max_examples=500, deadline=None, derandomize=True, database=None)
+WORLDS = settings(max_examples=500, deadline=None)
 PEOPLE = 3
 PROPENSITY_SEEDS = (0, 2, 40)  # marketing alone, and with transactional items
 
@@ -121,7 +121,7 @@ def reserved(person: Person, plan: list[dict[str, Any]], world: World) -> Person
 @WORLDS
 @given(SEEDS)
 def test_every_candidate_is_sent_or_counted_once_among_the_drops(seed: int) -> None:
-    world, context, batch, rows = planned(seed)
+    _, context, batch, rows = planned(seed)
     offers = make_offers(batch, context)
     limit = np.minimum(offers.ranking.eligible, context.settings.candidates)
     for u, row in enumerate(rows):

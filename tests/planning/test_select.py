@@ -18,7 +18,7 @@ from tests.planning.worlds import Channel, Person, World, random_world, us
 from tests.planning.worlds import settings as plan_settings
 
 SEEDS = st.integers(0, 499)  # few enough that tests share their worlds, and each is met
-WORLDS = settings(max_examples=500, deadline=None, derandomize=True, database=None)
+WORLDS = settings(max_examples=500, deadline=None)
 
 
 def offers_in(world: World) -> tuple[PlanContext, Offers]:

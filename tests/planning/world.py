@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -129,8 +130,12 @@ class _User:
             if row["event"] == "sent" and row["confirms"] is None and row["channel"] in self.facts.channels:
                 was = self._item_at(row["item"], row["seq"])
                 self._add(found, row["channel"], row["send_key"], (row["timestamp"], row["timestamp"]), False, row["item"], *was)
-        order = lambda send: (send["at"], self.facts.channels.index(send["channel"]), _class(send), _bits(send, self.facts))  # noqa: E731
-        return sorted(found.values(), key=order)
+        return sorted(found.values(), key=self._order)
+
+    def _order(self, send: dict[str, Any]) -> tuple[Any, ...]:
+        """By time; what else tells two sends of one moment apart, their keys last, by hash, and those without one behind."""
+        kind = (self.facts.channels.index(send["channel"]), _class(send), _bits(send, self.facts))
+        return (send["at"], *kind, send["key"] is None, _hash(send["key"] or ""))
 
     @staticmethod
     def _add(
@@ -250,6 +255,11 @@ def _is_answer(row: dict[str, Any], channels: tuple[str, ...]) -> bool:
     if row["event"] in ("opened", "clicked"):
         return row["channel"] in (*channels, "")
     return row["channel"] == "" and row["event"] in ("view", "save", "ghost")
+
+
+@cache
+def _hash(key: str) -> int:
+    return int(duckdb.execute("SELECT hash(?)", [key]).fetchall()[0][0])
 
 
 def _class(send: dict[str, Any]) -> int:

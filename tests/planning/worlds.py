@@ -188,8 +188,8 @@ def channel_model(name: str, code: int, users: np.ndarray, items: np.ndarray) ->
     empty = Neighbours(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     popular = Fallback(np.ones((1, n), np.float32), np.zeros((1, n), np.int8), np.arange(n, dtype=np.int32)[None, :])
     return ChannelModel(
-        name, code, 0.5, 1.0, 0.01, 0.005, 1.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0), np.zeros(n, np.float32), empty, popular,
-        len(users), n, 0,
+        name, code, 0.5, 1.0, 0.01, 0.005, 1.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0), np.zeros(n, np.float32), empty,
+        popular, len(users), n, 0,
     )  # fmt: skip
 
 
@@ -272,7 +272,12 @@ def random_rules(rng: np.random.Generator) -> tuple[dict[str, Any], ...]:
     makers = [
         lambda: {"rule": "min_gap", "channels": some(), "gap": str(rng.choice(["30m", "4h", "9h"])), **exempt(True)},
         lambda: {"rule": "no_repeat", "channels": some(), "within": str(rng.choice(["12h", "2d", "30d"])), **exempt(True)},
-        lambda: {"rule": "fatigue", "channels": some(), "half_life": str(rng.choice(["6h", "3d"])), "strength": float(rng.choice([0.2, 0.5, 1.0]))},
+        lambda: {
+            "rule": "fatigue",
+            "channels": some(),
+            "half_life": str(rng.choice(["6h", "3d"])),
+            "strength": float(rng.choice([0.2, 0.5, 1.0])),
+        },
         lambda: {"rule": "fatigue", "channels": some(2), "half_life": "1d", "strength": 0.3, **exempt(True)},
         lambda: {"rule": "quiet_hours", "channels": some(), "from": "21:00", "to": str(rng.choice(["08:00", "02:30"])), **exempt(False)},
         lambda: {"rule": "back_off", "channels": some(), "after_ignored": 3, "wait": "2d", "factor": 2, "max_wait": "9d"},
