@@ -96,6 +96,16 @@ BROKEN = {
     "duration without a unit": ("horizon: 24\n", ["c.yml:1: horizon: 24 is not a duration; write 30m, 12h, 7d or 2w"]),
     "duration in words": ("horizon: 1 day\n", ["c.yml:1: horizon: '1 day' is not a duration; write 30m, 12h, 7d or 2w"]),
     "duration with a fraction": ("lead: 1.5h\n", ["c.yml:1: lead: '1.5h' is not a duration; write 30m, 12h, 7d or 2w"]),
+    "exploration above one": ("exploration: 1.5\n", ["c.yml:1: exploration: 1.5 is not at most 1"]),
+    "exploration in words": ("exploration: yes\n", ["c.yml:1: exploration: 'yes' is not a number"]),
+    "exploration without heat": ("exploration: {share: 0.1, temperature: 0}\n", ["c.yml:1: exploration.temperature: 0 is not more than 0"]),
+    "exploration with a slip": (
+        "exploration: {shares: 0.1}\n",
+        [
+            "c.yml:1: exploration.shares: unknown key 'shares'; did you mean 'share'?",
+            "c.yml:1: exploration: the key 'share' is missing",
+        ],
+    ),
     "horizon of nothing": ("horizon: 0m\n", ["c.yml:1: horizon: 0 is no length of time here; write at least 1m"]),
     "horizon of months": ("horizon: 40d\n", ["c.yml:1: horizon: '40d' is not at most 31 days"]),
     "lead beyond the horizon": ("lead: 24h\n", ["c.yml:1: lead: lead is 24h, not shorter than the horizon of 24h: no moment is left"]),
@@ -301,6 +311,17 @@ def test_a_shown_config_reads_back_the_same() -> None:
     again = Config.model_validate_json(json.dumps(config.to_json()))
     assert again == config
     assert again.hash == config.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "temperature"),
+    [("0.05", 0.05, None), ("{share: 0.1}", 0.1, None), ("{share: 0.1, temperature: 0.02}", 0.1, 0.02), ("0", 0.0, None)],
+)
+def test_exploration_is_a_share_or_a_share_and_a_temperature(text: str, share: float, temperature: float | None) -> None:
+    config = parse_config(f"exploration: {text}\n", "c.yml")
+    assert (config.exploration.share, config.exploration.temperature) == (share, temperature)
+    assert config.to_json()["exploration"] == (share if temperature is None else {"share": share, "temperature": temperature})
+    assert parse_config(write_yaml(config.to_json()), "shown.yml") == config
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

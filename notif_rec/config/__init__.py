@@ -2,11 +2,12 @@
 
 from notif_rec.config.config import Config
 from notif_rec.config.load import load_config, load_policy, parse_config
-from notif_rec.config.sections import ChannelSettings, Guards, Output, Quota, Sources, Value
+from notif_rec.config.sections import ChannelSettings, Exploration, Guards, Output, Quota, Sources, Value
 
 __all__ = [
     "ChannelSettings",
     "Config",
+    "Exploration",
     "Guards",
     "Output",
     "Quota",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from notif_rec.config.cross import TASTE, cross_problems
-from notif_rec.config.sections import CHANNELS, ChannelSettings, Guards, Output, Quota, Share, SomeTime, Sources, Value, Zone
+from notif_rec.config.sections import CHANNELS, ChannelSettings, Exploration, Guards, Output, Quota, Share, SomeTime, Sources, Value, Zone
 from notif_rec.models.settings import ModelSettings
 from notif_rec.policy.load import AnyRule, binding_rules
 from notif_rec.policy.rule import Rule
@@ -37,7 +37,7 @@ class Config(StrictModel):
     candidates: int = Field(default=50, ge=1, le=1000, description="items retrieved per user and channel")
     holdout: Share = Field(default=0.0, description="share of users who get transactional items alone")
     holdout_salt: str = Field(default="notif-rec", min_length=1, max_length=200, description="another salt, another set of users")
-    exploration: Share = Field(default=0.0, description="share of users whose plan is drawn by chance, for measurement")
+    exploration: Exploration = Field(default=Exploration(share=0.0), description="what is left to chance, for measurement")
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     model: ModelSettings = ModelSettings()
     retrain_after: Duration = Field(default=timedelta(days=1), description="`run` trains when the model is older")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     field_serializer,
     field_validator,
@@ -69,6 +70,28 @@ class Guards(StrictModel):
         default=0.5, description="how far the rows of a source may move from the last run's", json_schema_extra={"default": "50%"}
     )
     max_source_age: Duration = Field(default=timedelta(hours=36), description="how old the newest row of the events may be")
+
+
+class Exploration(StrictModel):
+    """Which share of users × channels is left to chance, and how it chooses; a plain number is the share."""
+
+    share: Share = Field(description="of (user, channel) pairs, one channel of a user at most, that get a feasible send or none by chance")
+    temperature: float | None = Field(
+        default=None, gt=0, description="in the unit of value: offers that differ by it are e times as likely; left out: all alike"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | cls) else {"share": value}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any] | float:
+        return self.share if self.temperature is None else standard(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, handler(core)]}
 
 
 class Output(StrictModel):

@@ -1,4 +1,4 @@
-"""Offers and prices → what each user is sent: the best set, or by chance one marketing offer or none."""
+"""Offers and prices → what each user is sent: the best set, with one channel's part of it left to chance for those who explore."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from notif_rec.planning.arms import BEST, arms_of, drawn, explored_channel, idle_propensities, propensities
 from notif_rec.planning.bundle import Past, Pool
-from notif_rec.planning.chance import draw_key, uniform
 from notif_rec.planning.context import PlanContext, Prices
 from notif_rec.planning.grid import STEP_US
 from notif_rec.planning.offers import Offers
-from notif_rec.planning.select import Selection, agreeing, select
+from notif_rec.planning.select import Selection, select
 from notif_rec.planning.tiring import appraise, new_tiring
 from notif_rec.tables import CLASSES
 
@@ -25,63 +25,85 @@ TRANSACTIONAL = CLASSES.index("transactional")
 @dataclass(frozen=True)
 class Choice:
     """Per offer: sent, shadow (held out: would have been sent), discount (what fatigue leaves of its value), propensity (nan for
-    shadows). Per user: explored (chance decided), nothing (and said nothing: with probability `nothing_propensity`), value (of
-    the sends, fatigue counted, prices not), bound (no feasible set is worth more, prices paid), nodes (search steps).
+    shadows). Per user: explored (the channel on which chance decided, BEST = none), nothing (and said nothing), idle_propensity
+    (n_channels, n_users) (the probability of no marketing send on each), value (of the sends, fatigue counted, prices not), bound
+    (no feasible set is worth more, prices paid), nodes (search steps).
     """
 
     sent: BoolArray
     shadow: BoolArray
     discount: FloatArray
     propensity: FloatArray
-    explored: BoolArray
+    explored: IntArray
     nothing: BoolArray
-    nothing_propensity: FloatArray
+    idle_propensity: FloatArray
     value: FloatArray
     bound: FloatArray
     nodes: IntArray
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What chance would send: `agrees` marks the marketing offers it draws from, `n` how many; `drawn` the one it took, if any."""
-
-    explored: BoolArray
-    agrees: BoolArray
-    n: IntArray
-    drawn: BoolArray
 
 
 def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -> Choice:
     """What to send of `offers` at `prices` (the context's unless given); depends on nothing but each user's own offers.
 
     Held-out users get the best transactional sends alone; the marketing part of their best set is their shadow. Users who explore
-    keep the best transactional sends too; of the marketing offers that agree with these they get one or none, each as likely.
+    get, on one channel, one marketing offer or none by chance, beside the best set of everything else.
     """
     pool, past, owner = pool_of(offers, context, prices or context.prices), past_of(offers), offers.owner()
-    marketing = pool.item_class != TRANSACTIONAL
+    marketing, held = pool.item_class != TRANSACTIONAL, offers.verdict.held
     best = _select(pool, past, offers, context)
-    urgent = best if not marketing.any() else _select(pool._replace(usable=(~marketing).astype(np.uint8)), past, offers, context)
-    draw = _draw(offers, pool, past, urgent.chosen, marketing, context)
-    held = offers.verdict.held
-    sent = np.where(held[owner], urgent.chosen, np.where(draw.explored[owner], urgent.chosen | draw.drawn, best.chosen))
+    urgent = best if not held.any() else _select(pool._replace(usable=_urgent(pool, marketing, held[owner])), past, offers, context)
+    luck = _luck(offers, pool, past, best.chosen, marketing, context)
+    sent = np.where(held[owner], urgent.chosen, luck.sent)
     shadow = held[owner] & best.chosen & marketing
     discount, value = _appraised(pool, past, sent, context)
     if shadow.any():
         discount = np.where(shadow, _appraised(pool, past, best.chosen, context)[0], discount)
-    n_drawn = np.bincount(owner[draw.drawn], minlength=offers.users.n)
-    reach = np.where(held, urgent.bound, np.where(draw.explored, value - _paid(pool, sent, owner, offers.users.n), best.bound))
+    explores = luck.channel != BEST
+    reach = np.where(held, urgent.bound, np.where(explores, value - _paid(pool, sent, owner, offers.users.n), best.bound))
     return Choice(
         sent=sent,
         shadow=shadow,
         discount=discount,
-        propensity=np.where(shadow, np.nan, _propensity(best, urgent, draw, marketing, held, owner, context.settings.exploration)),
-        explored=draw.explored,
-        nothing=draw.explored & (draw.n > 0) & (n_drawn == 0),
-        nothing_propensity=_of_nothing(best, draw, marketing, owner, context.settings.exploration),
+        propensity=np.where(shadow, np.nan, np.where(held[owner], urgent.chosen, luck.propensity)),
+        explored=luck.channel,
+        nothing=luck.nothing,
+        idle_propensity=luck.idle_propensity,
         value=value,
         bound=reach,
         nodes=best.nodes,
     )
+
+
+@dataclass(frozen=True)
+class Luck:
+    """What is sent where nobody is held out: as the fields of Choice; nothing, only where there was something to draw from."""
+
+    sent: BoolArray
+    channel: IntArray
+    nothing: BoolArray
+    propensity: FloatArray
+    idle_propensity: FloatArray
+
+
+def _luck(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext) -> Luck:
+    settings, users, owner, n_channels = context.settings, offers.users, offers.owner(), len(context.channels)
+    if settings.exploration <= 0:
+        idle = np.ones((n_channels, users.n))
+        idle[pool.channel[best & marketing], owner[best & marketing]] = 0.0
+        nobody = np.full(users.n, BEST, dtype=np.int64)
+        return Luck(best, nobody, np.zeros(users.n, dtype=np.bool_), best.astype(np.float64), idle)
+    arms = arms_of(offers, pool, past, best, marketing, context)
+    channel = np.where(offers.verdict.held, BEST, explored_channel(users.user_hash, settings, n_channels))
+    by_chance, on = drawn(arms, channel, offers, pool.tie, settings), np.maximum(channel, 0)
+    stays = np.where(channel[owner] == BEST, best, arms.stays[on[owner], np.arange(offers.n)])
+    nothing = (channel != BEST) & (arms.n[on, np.arange(users.n)] > 0) & (np.bincount(owner[by_chance], minlength=users.n) == 0)
+    idle = idle_propensities(arms, best, marketing, pool.channel, owner)
+    return Luck(stays | by_chance, channel, nothing, propensities(arms, best), idle)
+
+
+def _urgent(pool: Pool, marketing: BoolArray, held: BoolArray) -> npt.NDArray[np.uint8]:
+    """1 for the offers that a held-out user may get."""
+    return (pool.usable.astype(np.bool_) & ~marketing & held).astype(np.uint8)
 
 
 def pool_of(offers: Offers, context: PlanContext, prices: Prices) -> Pool:
@@ -140,40 +162,6 @@ def _appraised(pool: Pool, past: Past, chosen: BoolArray, context: PlanContext) 
     tiring = new_tiring(int(np.diff(pool.start).max(initial=0)), len(context.fatigues.keep))
     appraise(pool, past, context.fatigues, tiring, chosen, discount, value)
     return discount, value
-
-
-def _draw(offers: Offers, pool: Pool, past: Past, urgent: BoolArray, marketing: BoolArray, context: PlanContext) -> Draw:
-    """Whose plan chance decides, and what it says; from every offer, whatever its price."""
-    settings, n_users = context.settings, offers.users.n
-    none = np.zeros(len(urgent), dtype=np.bool_)
-    if settings.exploration <= 0:
-        return Draw(np.zeros(n_users, dtype=np.bool_), none, np.zeros(n_users, dtype=np.int64), none)
-    hashes, owner = offers.users.user_hash, offers.owner()
-    explored = uniform(hashes, draw_key(settings.seed, "explore", settings.as_of_us)) < settings.exploration
-    explored &= ~offers.verdict.held
-    free = pool._replace(price=np.zeros_like(pool.price))
-    agrees = agreeing(free, past, offers.verdict.room, context.caps, context.fatigues, urgent) & marketing
-    n = np.bincount(owner[agrees], minlength=n_users)
-    place = np.floor(uniform(hashes, draw_key(settings.seed, "explore-choice", settings.as_of_us)) * (n + 1)).astype(np.int64)
-    ordered = np.lexsort((pool.tie, ~agrees, owner))  # agreeing offers of a user first, in the order of ties
-    drawn = none.copy()
-    drawn[ordered] = agrees[ordered] & explored[owner[ordered]] & (np.arange(len(ordered)) - offers.start[owner] == place[owner])
-    return Draw(explored, agrees, n, drawn)
-
-
-def _propensity(
-    best: Selection, urgent: Selection, draw: Draw, marketing: BoolArray, held: BoolArray, owner: IntArray, exploration: float
-) -> FloatArray:
-    """The probability that a plan at these prices holds the offer, over the draws alone."""
-    by_chance = np.where(marketing, draw.agrees / (draw.n[owner] + 1), urgent.chosen)
-    mixed = (1.0 - exploration) * best.chosen + exploration * by_chance
-    return np.asarray(np.where(held[owner], urgent.chosen.astype(np.float64), mixed), dtype=np.float64)
-
-
-def _of_nothing(best: Selection, draw: Draw, marketing: BoolArray, owner: IntArray, exploration: float) -> FloatArray:
-    """(n_users,) the probability of no marketing send."""
-    idle = np.bincount(owner[best.chosen & marketing], minlength=len(draw.n)) == 0
-    return np.asarray((1.0 - exploration) * idle + exploration / (draw.n + 1), dtype=np.float64)
 
 
 def _paid(pool: Pool, sent: BoolArray, owner: IntArray, n_users: int) -> FloatArray:

@@ -46,7 +46,10 @@ class Worth:
 
 @dataclass(frozen=True)
 class Settings:
-    """The scalars of a plan. Spans and times in microseconds (UTC). node_limit: search steps a user before the bound must do."""
+    """The scalars of a plan. Spans and times in microseconds (UTC). node_limit: search steps a user before the bound must do.
+
+    exploration: share of (user, channel) pairs whose send chance decides. temperature: of values, by which it weighs them; None = alike.
+    """
 
     as_of_us: int
     lead_us: int
@@ -57,6 +60,7 @@ class Settings:
     holdout: float = 0.0
     holdout_salt: str = ""
     exploration: float = 0.0
+    temperature: float | None = None
     max_offers: int = 24
     candidates: int = 50
     node_limit: int = 20_000

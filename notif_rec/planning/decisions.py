@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import Choice
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
@@ -81,7 +82,7 @@ def decisions_of(
         choice.bound,
         choice.nodes,
         offers.verdict.held,
-        choice.explored,
+        choice.explored != BEST,
     ]
     columns = [pa.array(a).cast(f.type) for a, f in zip(flat, DECISIONS, strict=False)]
     return pa.RecordBatch.from_arrays([*columns, *counted, pa.ListArray.from_arrays(pa.array(ends), both)], schema=DECISIONS)
@@ -128,7 +129,7 @@ def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, c
         "category": _texts(items.category_names, items.category[item]),
         "timezone": zones,
         "kind": _texts(("send", "shadow"), choice.shadow[at].astype(np.int64)),
-        "explored": pa.array(choice.explored[owner] & (context.lanes.item_class[lane] == 0)),
+        "explored": pa.array((choice.explored[owner] == channel) & (context.lanes.item_class[lane] == 0)),
         "discount": pa.array(choice.discount[at]),
     }
     return pa.StructArray.from_arrays([columns[field.name].cast(field.type) for field in DECIDED], fields=list(DECIDED))
@@ -143,17 +144,17 @@ def _keys(offers: Offers, chosen: IntArray, us: IntArray, context: PlanContext) 
 
 
 def _nothing(offers: Offers, choice: Choice, context: PlanContext) -> pa.StructArray:
-    """One row a user whom chance gave nothing; its key is that of no channel and no item on the day of as-of."""
+    """One row a user to whom chance gave nothing on a channel; its key is that of no item there on the day of as-of."""
     rows, as_of = np.flatnonzero(choice.nothing), context.settings.as_of_us
-    n, day = len(rows), _days(np.array([as_of]))
+    n, day, names = len(rows), _days(np.array([as_of])), [context.names[c] for c in choice.explored[choice.nothing]]
     told = {
-        "send_key": send_keys([""] * n, offers.users.user_id.take(pa.array(rows)).to_pylist(), [[]] * n, day * n),
-        "channel": [""] * n,
+        "send_key": send_keys(names, offers.users.user_id.take(pa.array(rows)).to_pylist(), [[]] * n, day * n),
+        "channel": names,
         "send_at": np.full(n, as_of),
         "position": np.ones(n),
         "item": np.full(n, NO_ITEM),
         "value": np.zeros(n),
-        "propensity": choice.nothing_propensity[rows],
+        "propensity": choice.idle_propensity[choice.explored[rows], rows],
         "timezone": [offers.verdict.clock.names[z] for z in offers.verdict.clock.zone[rows]],
         "kind": ["nothing"] * n,
         "explored": np.ones(n, dtype=np.bool_),

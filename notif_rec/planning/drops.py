@@ -52,7 +52,7 @@ def _mark(masks: Any, sent: Any, item: Any, full: Any, channel: Any, marketing: 
                 if held[u] and marketing[lane]:
                     masks[lane, u, r] |= one << np.uint64(HOLDOUT)
                 elif masks[lane, u, r] == 0:
-                    masks[lane, u, r] = one << np.uint64(EXPLORED if explored[u] and marketing[lane] else NOT_CHOSEN)
+                    masks[lane, u, r] = one << np.uint64(EXPLORED if explored[u] == channel[lane] and marketing[lane] else NOT_CHOSEN)
                     if full[u, channel[lane]]:
                         masks[lane, u, r] |= one << np.uint64(MAX_SENDS)
 

@@ -124,8 +124,9 @@ def _shaped(rows: pa.Table | None, plan_id: str) -> pa.Table:
 
 
 def _unsure(rows: pa.Table, lost: npt.NDArray[np.int32]) -> pa.Table:
-    """Without a propensity where the user lost a send."""
+    """Without a propensity where the user lost a send; what chance decided was out of the repair's reach and keeps its own."""
     touched = pc.and_(pc.is_in(rows.column("user"), pa.array(lost, pa.int32())), pc.equal(rows.column("kind"), "send"))
+    touched = pc.and_not(touched, rows.column("explored"))
     blank = pc.if_else(touched, pa.scalar(None, pa.float64()), rows.column("propensity"))
     return rows.set_column(rows.schema.get_field_index("propensity"), "propensity", blank)
 

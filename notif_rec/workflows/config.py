@@ -49,6 +49,10 @@ def _remarks(config: Config) -> list[str]:
     for number, rule in enumerate(config.rules):
         if getattr(rule, "max", None) == 0:
             found.append(f"rules.{number}: max: 0 forbids {', '.join(rule.channels) or 'every channel'}")
+    if config.exploration.share * len(config.channels) > 1:
+        found.append(
+            f"exploration: a user explores on one channel a plan, so every one of them does, on each with 1/{len(config.channels)}"
+        )
     if config.value.unsubscribed > 0:
         found.append("value.unsubscribed is above 0: an opt-out counts as a gain")
     return found

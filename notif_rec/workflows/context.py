@@ -104,7 +104,8 @@ def _settings(config: Config, as_of: datetime) -> Settings:
         seed=config.seed,
         holdout=config.holdout,
         holdout_salt=config.holdout_salt,
-        exploration=config.exploration,
+        exploration=config.exploration.share,
+        temperature=config.exploration.temperature,
         max_offers=config.max_offers,
         candidates=config.candidates,
     )

@@ -12,19 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notif_rec.planning.choose import choose
+from notif_rec.planning.arms import arms_of, explored_channel
+from notif_rec.planning.choose import choose, past_of, pool_of
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.decisions import DECISIONS, send_keys
-from notif_rec.planning.offers import make_offers
+from notif_rec.planning.offers import Offers, make_offers
 from notif_rec.planning.plan_batch import plan_batch
 from notif_rec.tables import CONSENTS
-from tests.planning.truth import feasible, moment, room, rows_of, sent
+from tests.planning.truth import best_worth, excludes, feasible, moment, options, room, rows_of, sent, worth
 from tests.planning.worlds import Person, World, random_world
 
 SEEDS = st.integers(0, 499)
 WORLDS = settings(max_examples=500, deadline=None)
 PEOPLE = 3
-PROPENSITY_SEEDS = (0, 2, 40)  # marketing alone, and with transactional items
+PROPENSITY_WORLDS = ((0, None), (2, 0.05), (40, None))  # marketing alone, and with transactional items
 
 
 @cache
@@ -162,22 +163,74 @@ def test_the_holdout_grows_by_members_and_never_swaps_them() -> None:
     assert 65 <= len(large) <= 115
 
 
-@pytest.mark.parametrize("seed", PROPENSITY_SEEDS)
-def test_the_propensity_is_how_often_the_draws_choose_the_send(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "temperature"), PROPENSITY_WORLDS)
+def test_the_propensity_is_how_often_the_draws_choose_the_send(seed: int, temperature: float | None) -> None:
     world = random_world(seed, 1, max_offers=6)
-    context, n = world.context(), 3000
+    context, n = world.context(), 2000
     offers = make_offers(world.batch(context), context)
-    sent, nothing, told = np.zeros(offers.n), 0, set()
+    channel = context.lanes.channel[offers.lane]
+    marketing = context.lanes.item_class[offers.lane] == 0
+    sent, idle, told = np.zeros(offers.n), np.zeros(len(context.names)), set()
     for draw in range(n):
-        moved = type(context)(**{**vars_of(context), "settings": with_settings(world, exploration=0.6, seed=draw)})
-        choice = choose(offers, moved)
+        changed = with_settings(world, exploration=0.6 / len(context.names), temperature=temperature, seed=draw)
+        choice = choose(offers, type(context)(**{**vars_of(context), "settings": changed}))
         sent += choice.sent
-        nothing += not (choice.sent & (context.lanes.item_class[offers.lane] == 0)).any()
-        told.add((*choice.propensity, *choice.nothing_propensity))
+        idle += np.bincount(channel[choice.sent & marketing], minlength=len(idle)) == 0
+        told.add((*choice.propensity, *choice.idle_propensity[:, 0]))
     (p,) = told
     assert len({round(float(x), 9) for x in p}) > 1, p
-    for often, chance in zip((*sent, nothing), p, strict=True):
+    for often, chance in zip((*sent, *idle), p, strict=True):
         assert often / n == pytest.approx(chance, abs=4 * (chance * (1 - chance) / n) ** 0.5 + 1e-9)
+
+
+@settings(WORLDS, max_examples=100)
+@given(SEEDS, st.sampled_from([None, 0.05]))
+def test_what_explores_is_one_channel_by_chance_beside_the_best_of_all_else(seed: int, temperature: float | None) -> None:
+    world = random_world(seed, PEOPLE, max_offers=8)
+    changed = World(**{**vars(world), "settings": with_settings(world, exploration=0.3, temperature=temperature, holdout=0.0)})
+    context = changed.context()
+    offers = make_offers(changed.batch(context), context)
+    choice = choose(offers, context)
+    for user, person in enumerate(changed.people):
+        found, on = options(changed, offers, context, user), int(choice.explored[user])
+        chosen = [o for o in found if choice.sent[o.row]]
+        if on < 0:
+            continue
+        here = [o for o in found if o.send.channel == context.names[on] and not o.send.transactional]
+        stays = [o for o in chosen if o not in here]
+        others = [o for o in found if o not in here]
+        assert worth(changed, person, stays) == pytest.approx(best_worth(changed, person, others), abs=1e-9)
+        arms = [o for o in here if not any(excludes(o, s) for s in stays) and feasible(changed, person, [x.send for x in (*stays, o)])]
+        arms = [o for o in arms if worth(changed, person, [o]) > 0]  # known sends may have tired it to nothing
+        drawn = [o for o in chosen if o in here]
+        assert len(drawn) <= 1 and all(o in arms for o in drawn)
+        assert bool(choice.nothing[user]) == (not drawn and bool(arms))
+        told = arms_of(
+            offers, pool_of(offers, context, context.prices), past_of(offers), np.zeros(offers.n, dtype=bool), *rest(context, offers)
+        )
+        assert told.share == min(0.3, 1 / len(context.names))
+        if stays == []:  # else the arms depend on the best set, which this call was not told
+            weight = [1.0 if temperature is None else np.exp(o.value / temperature) for o in arms]
+            expected = np.zeros(offers.n)
+            expected[[o.row for o in arms]] = np.array(weight) / (1 + sum(weight))
+            mine = slice(int(offers.start[user]), int(offers.start[user + 1]))
+            assert told.chance[on][mine] == pytest.approx(expected[mine])
+            assert told.idle[on, user] == pytest.approx(1 / (1 + sum(weight)))
+
+
+def rest(context: PlanContext, offers: Offers) -> tuple[Any, PlanContext]:
+    return context.lanes.item_class[offers.lane] == 0, context
+
+
+def test_the_share_is_of_users_and_channels_and_grows_by_members() -> None:
+    hashes = np.random.default_rng(1).integers(0, 2**64, 30_000, dtype=np.uint64)
+    world = random_world(3, 1)
+    few, many = (explored_channel(hashes, with_settings(world, exploration=share), 3) for share in (0.1, 0.2))
+    for channel in range(3):
+        assert (few == channel).mean() == pytest.approx(0.1, abs=0.006)
+        assert (many == channel).mean() == pytest.approx(0.2, abs=0.008)
+    assert (few[few >= 0] == many[few >= 0]).all()
+    assert (explored_channel(hashes, with_settings(world, exploration=0.9), 3) >= 0).all()
 
 
 def vars_of(context: PlanContext) -> dict[str, Any]:
