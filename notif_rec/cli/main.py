@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("notif_rec.cli.recommend", "Write the top items of each user, without any policy."),
     "evaluate": ("notif_rec.cli.evaluate", "Backtest the models against simple ones."),
     "tune": ("notif_rec.cli.tune", "Search the settings of the models."),
+    "simulate": ("notif_rec.cli.simulate", "Live through days under several policies, in a world with known truth."),
     "status": ("notif_rec.cli.status", "Say what the store holds and what ran last."),
     "doctor": ("notif_rec.cli.doctor", "Check this machine, the config and the store."),
     "config": ("notif_rec.cli.config", "Check or show the config, or print its schema."),
