@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from notif_rec.cli.options import Settings, now, open_workspace, pass_settings
+from notif_rec.cli.pairs import pairs_of
 from notif_rec.cli.render import Table, count, note, progress, show
-from notif_rec.errors import UsageError
 
 if TYPE_CHECKING:
     from notif_rec.workflows.ingest import IngestResult
@@ -39,25 +39,14 @@ def command() -> None:
     """
 
 
-def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """`column=value` options as a mapping."""
-    pairs: dict[str, str] = {}
-    for text in values:
-        column, equals, value = text.partition("=")
-        if not equals or not column.strip():
-            raise UsageError(f"{parameter.opts[0]} {text}: not a pair", f"write {parameter.opts[0]} {parameter.metavar}")
-        if column.strip() in pairs:
-            raise UsageError(f"{parameter.opts[0]} names '{column.strip()}' twice", "keep one of them")
-        pairs[column.strip()] = value
-    return pairs
-
-
 OPTIONS = (
     click.Argument(["files"], nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."),
     click.Option(
-        ["--map"], multiple=True, callback=_pairs, metavar="COLUMN=HEADER", help="Our COLUMN stands under that HEADER; repeatable"
+        ["--map"], multiple=True, callback=pairs_of, metavar="COLUMN=HEADER", help="Our COLUMN stands under that HEADER; repeatable"
     ),
-    click.Option(["--set"], multiple=True, callback=_pairs, metavar="COLUMN=VALUE", help="COLUMN has this VALUE in every row; repeatable"),
+    click.Option(
+        ["--set"], multiple=True, callback=pairs_of, metavar="COLUMN=VALUE", help="COLUMN has this VALUE in every row; repeatable"
+    ),
     click.Option(
         ["--timestamps"],
         default="iso8601",
