@@ -247,7 +247,7 @@ def test_a_missing_file_and_an_unreadable_one(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yml")
     path = tmp_path / "latin.yml"
     path.write_bytes(b"holdout_salt: caf\xe9\n")
-    with pytest.raises(ConfigError, match=r"latin\.yml: not readable"):
+    with pytest.raises(ConfigError, match=r"latin\.yml:1: not text in UTF-8"):
         load_config(path)
     with pytest.raises(ConfigError, match="not readable"):
         load_config(tmp_path)

@@ -105,7 +105,7 @@ def _machine(error: BaseException) -> Failure | None:
         "No space left on device" in text or "database or disk is full" in text
     )
     if full:
-        return Failure(f"the disk is full ({text})", "free some space and run it again: nothing was half-written", 1)
+        return Failure("the disk is full", "free some space and run it again: nothing was half-written", 1)
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         return Failure(f"{where}{error.strerror}", "check the path and its permissions", 1)

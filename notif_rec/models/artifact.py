@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from notif_rec.errors import DataError
 from notif_rec.models.model import ChannelModel, Fallback, Model, Segments
 from notif_rec.models.similar import Neighbours
+from notif_rec.store.arrays import write_array
 from notif_rec.store.files import sha256, whole_folder
 
 VERSION = 1
@@ -51,7 +52,7 @@ def save_model(folder: Path, model: Model) -> None:
 
 def _write(folder: Path, model: Model) -> None:
     pq.write_table(pa.table([pa.array(model.item_codes), pa.array(model.item_ids, pa.string())], schema=ITEMS), folder / "items.parquet")
-    np.save(folder / "user_row.npy", model.user_row, allow_pickle=False)
+    write_array(folder / "user_row.npy", model.user_row)
     for name, text in model.extras.items():
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
     written: dict[int, Path] = {}
@@ -61,7 +62,7 @@ def _write(folder: Path, model: Model) -> None:
             if id(value) in written:  # channels that rank alike share their arrays, on the disk too
                 path.hardlink_to(written[id(value)])
                 continue
-            np.save(path, np.ascontiguousarray(value, dtype=ARRAYS[array]), allow_pickle=False)
+            write_array(path, np.ascontiguousarray(value, dtype=ARRAYS[array]))
             written[id(value)] = path
     files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps(_describe(model) | {"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8")

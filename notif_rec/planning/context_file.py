@@ -15,6 +15,7 @@ from notif_rec.planning.context import Channel, Items, PlanContext, Prices, Sett
 from notif_rec.policy.load import AnyRule
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
+from notif_rec.store.arrays import write_array
 
 FILE = "context.json"
 RULES: TypeAdapter[tuple[Rule, ...]] = TypeAdapter(tuple[AnyRule, ...])
@@ -26,9 +27,9 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
     for field in fields(Items):
         value = getattr(context.items, field.name)
         if isinstance(value, np.ndarray):
-            np.save(folder / f"item_{field.name}.npy", value, allow_pickle=False)
+            write_array(folder / f"item_{field.name}.npy", value)
     if context.prices.item is not None:
-        np.save(folder / "price_item.npy", context.prices.item, allow_pickle=False)
+        write_array(folder / "price_item.npy", context.prices.item)
     told = {
         "model": str(model.resolve()),
         "settings": asdict(context.settings),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from notif_rec.errors import ConfigError
+from notif_rec.store.arrays import write_array
 from notif_rec.store.catalogue import Segment
 from notif_rec.store.files import whole_file
 from notif_rec.store.ids import user_hash_sql
@@ -55,9 +56,8 @@ class Hasher:
         self._hash()
         hashes = np.sort(np.concatenate(self._hashes)) if self._hashes else np.empty(0, dtype=np.uint64)
         if len(hashes):
-            with whole_file(path) as draft, draft.open("wb") as stream:
-                np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(hashes))
-                stream.write(hashes.data)  # numpy's own writing hides that a disk is full
+            with whole_file(path) as draft:
+                write_array(draft, hashes)
         return len(hashes)
 
     def _hash(self) -> None:

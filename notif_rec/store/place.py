@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import duckdb
 
 from notif_rec.errors import ConfigError, NotifRecError
 from notif_rec.store.files import PRIVATE_DIR, sync
@@ -61,19 +64,19 @@ def _unescaped(text: str) -> str:
 
 
 @contextmanager
-def full_disk_is_clear(root: Path) -> Iterator[None]:
-    """Turns a full disk, met by a file or by SQLite, into a failure with a fix; the caller leaves nothing half done."""
+def full_disk_is_clear(place: Path, state: str = "nothing was changed", fix: str = "run the same command again") -> Iterator[None]:
+    """Turns a full disk, met by a file, SQLite or DuckDB, into a failure with a fix; the caller leaves nothing half done."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise _no_space(root) from error
-        raise
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise _no_space(root) from error
-        raise
+    except (OSError, sqlite3.OperationalError, duckdb.IOException) as error:
+        if not _says_full(error):
+            raise
+        raise NotifRecError(f"{place}: no space left on the disk: {state}", f"free some space and {fix}") from error
 
 
-def _no_space(root: Path) -> NotifRecError:
-    return NotifRecError(f"{root}: no space left on the disk: nothing was changed", "free some space and run the same command again")
+def _says_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return any(os.strerror(code) in str(error) for code in FULL)

@@ -66,9 +66,11 @@ def examine(path: Path) -> Source:
 def _status(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError):
         siblings = [p.name for p in path.parent.iterdir() if p.is_file() and p.name[0] != "."] if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file{did_you_mean(path.name, siblings)} ({error.strerror})", "check the path") from None
+        raise DataError(f"{path}: no such file{did_you_mean(path.name, siblings)}", "check the path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be looked at ({error.strerror})", "check the path and its permissions") from None
     if not path.is_file():
         raise DataError(f"{path}: not a file", "name the files themselves, e.g. data/events-*.csv.gz")
     if status.st_size == 0:

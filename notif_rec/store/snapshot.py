@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from notif_rec.store.catalogue import Segment
+from notif_rec.store.scratch import scratch
 from notif_rec.tables import STORED
 
 VIEW_OF = {"users": "users_log", "items": "items_log", "suppressions": "suppressions_log"}  # the others keep their name
@@ -101,7 +101,7 @@ class Snapshot:
 
 def open_duckdb(root: Path, threads: int = 1, memory: str | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB without views, in UTC, that spills into the store and loads nothing from elsewhere."""
-    spill = root / "tmp" / f"duckdb-{os.getpid()}-{uuid.uuid4().hex}"
+    spill = scratch(root, "duckdb")
     settings: dict[str, str | int] = {
         "threads": threads,
         "memory_limit": memory or default_memory(),

@@ -142,5 +142,8 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file", "`notif-rec init` writes one, or name it with -c FILE") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable ({error})", "check the path and its permissions") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: not text in UTF-8 (byte {error.object[error.start]:#x})", "save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: not readable ({error.strerror})", "check the path and its permissions") from None

@@ -21,6 +21,7 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.prepare import prepare
 from notif_rec.planning.recheck import recheck
 from notif_rec.store.rows import PlanRow, PublicationRow
+from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
 from notif_rec.workflows.context import build_planner
 from notif_rec.workflows.plans import find_plan, read_sends
@@ -99,7 +100,7 @@ def _still_allowed(store: Store, plan: PlanRow, sends: pa.Table, as_of: datetime
     config = Config.model_validate_json(json.dumps(plan.manifest["config"]))
     model = next(row for row in store.models() if row.model_id == plan.model_id)
     users = np.unique(sends.column("user").to_numpy()).astype(np.int32)
-    folder = store.root / "tmp" / f"apply-{plan.plan_id}"
+    folder = scratch(store.root, "apply", plan.plan_id)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     try:

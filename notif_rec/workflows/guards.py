@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ def find_sources(sources: Iterable[tuple[str, Sequence[str]]], root: Path) -> li
 def refuse_shrunken(source: Source, before: Sequence[FileRow], max_change: float) -> None:
     """Raises DataError where a file of `source` holds fewer rows than `max_change` allows against the ones ingested before it.
 
-    A file is compared with the last one of its name; a new name with the smallest of the pattern's last seven, since days differ.
+    A file is compared with the last one at its path, or where the pattern names a single file, with that wherever it lay; another
+    new one with the smallest of the pattern's last seven, since days differ.
     """
     mine = [row for row in before if row.table == source.table and row.source == source.pattern]
     for path in source.files:
@@ -62,7 +64,7 @@ def refuse_shrunken(source: Source, before: Sequence[FileRow], max_change: float
 
 
 def _usual(path: Path, rows: Sequence[FileRow]) -> float | None:
-    same = [r for r in rows if r.path == str(path)]
+    same = [r for r in rows if r.path == str(path) or (r.source and not glob.has_magic(r.source))]
     if same:
         return float(same[-1].counts["records"])
     return min(float(r.counts["records"]) for r in rows[-RECENT:]) if len(rows) >= RECENT else None

@@ -31,6 +31,7 @@ from notif_rec.planning.quotas import Quota, Settled, Used, read_batches, settle
 from notif_rec.store.files import whole_folder
 from notif_rec.store.publish import write_lists
 from notif_rec.store.rows import PlanRow
+from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
 from notif_rec.workflows.context import Planner, build_planner, newest_model, quotas_of, used_quotas
@@ -173,7 +174,7 @@ def _sample(prepared: Prepared, parts: Sequence[Path]) -> tuple[Sequence[Path], 
 
 
 def _folder(store: Store, plan_id: str) -> Path:
-    return store.root / "tmp" / f"plan-{plan_id}"
+    return scratch(store.root, "plan", plan_id)
 
 
 def _codes(store: Store, scope: Scope) -> npt.NDArray[np.int32] | None:

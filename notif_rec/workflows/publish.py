@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from notif_rec.store.files import remove_folder, sha256
+from notif_rec.store.place import full_disk_is_clear
 from notif_rec.store.publish import write_lists
 from notif_rec.store.rows import PlanRow, PublicationRow
 from notif_rec.store.store import Store, Version
@@ -25,7 +26,8 @@ def publish(store: Store, plan: PlanRow, out: Path) -> dict[str, Any]:
         return known
     store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "intended")])
     at = Version(plan.applied_seq or store.version().seq, plan.ledger)
-    with store.connect(at) as connection:
+    told = f"the sends of plan {plan.plan_id} are recorded, its lists are not written"
+    with full_disk_is_clear(folder, told, f"run `notif-rec apply {plan.plan_id}` again"), store.connect(at) as connection:
         source = f"SELECT * FROM sends WHERE plan_id = '{plan.plan_id}'"
         manifest = write_lists(
             connection, source, list(plan.manifest["config"]["channels"]), plan.manifest["config"]["output"]["item_columns"],

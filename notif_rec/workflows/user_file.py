@@ -20,7 +20,9 @@ def read_user_file(path: Path) -> pa.Array:
         column = pa_csv.read_csv(path, convert_options=options, parse_options=pa_csv.ParseOptions(newlines_in_values=True))[HEADER]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file of users", f"write a CSV file with the header {HEADER} and one id a line") from None
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except KeyError:
+        raise DataError(f"{path}:1: no column '{HEADER}'", f"write a CSV file with the header {HEADER} and one id a line") from None
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: no list of users ({error})", f"write a CSV file with the header {HEADER} and one id a line") from None
     ids = column.combine_chunks().unique()
     ids = ids.filter(pc.not_equal(ids, ""))

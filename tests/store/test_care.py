@@ -9,8 +9,9 @@ from notif_rec.errors import UsageError
 from notif_rec.store import care
 from notif_rec.store.care import Damage, backup, verify
 from notif_rec.store.event_ids import hashes_path
+from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
-from tests.store.rows import add_users, event, rows_of, send, table
+from tests.store.rows import START, add_users, event, rows_of, send, table
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def filled(store: Store) -> Store:
     add_users(store, ["a", "b"])
     store.commit("ingest", {"events": table("events", [event("a", 0, n, event_id=f"e{n}") for n in range(5)])})
     store.commit("apply", {"sends": table("sends", [send("b", 1, 4, "k1")])}, ledger=True)
+    store.commit("train", {}, rows=[ModelRow("m1", START, "c", "m", "models/m1")])
     (store.root / "models" / "m1").mkdir()
     (store.root / "models" / "m1" / "manifest.json").write_text("{}")
     return store
@@ -55,7 +57,7 @@ def test_a_backup_is_a_store_of_its_own(filled: Store, tmp_path: Path) -> None:
     target = backup(filled, tmp_path / "copies" / "monday")
     filled.commit("ingest", {"events": table("events", [event("a", 0, 9)])})
     copy = Store.open(target)
-    assert (copy.version().seq, copy.version().ledger, verify(copy)) == (3, 1, [])
+    assert (copy.version().seq, copy.version().ledger, verify(copy)) == (4, 1, [])
     counts = ", ".join(f"(SELECT count(*) FROM {view})" for view in ("events", "ledger", "user_ids"))
     assert rows_of(copy, f"SELECT {counts}") == [(5, 1, 2)]
     assert (target / "models" / "m1" / "manifest.json").read_text() == "{}"

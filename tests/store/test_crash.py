@@ -122,13 +122,14 @@ def test_orphans_are_swept_by_the_next_writer_and_by_no_reader(store: Store) -> 
     folder = store.root / "segments" / "events"
     orphans = [folder / "00000002-x.parquet", folder / "00000002-x.ids.npy", folder / ".00000002-x.parquet.77.tmp"]
     dead, alive = (store.root / "tmp" / f"duckdb-{pid}-00ff" for pid in (2**22 + 7, os.getpid()))
+    unnamed = [store.root / "models" / "00ff", store.root / "models" / ".00aa.tmp", store.root / "plans" / "00ee"]
     for path in orphans:
         path.touch()
-    for spill in (dead, alive):
+    for spill in (dead, alive, *unnamed):
         spill.mkdir()
         (spill / "duckdb_temp_block-1.block").touch()
     assert rows_of(store, "SELECT count(*) FROM events") == [(1,)]
-    assert all(path.exists() for path in [*orphans, dead])
+    assert all(path.exists() for path in [*orphans, dead, *unnamed])
     with store.lock():
         pass
     assert on_disk(store) - good == {str(path.relative_to(store.root)) for path in (alive, *alive.iterdir())}

@@ -131,7 +131,9 @@ def test_without_a_model_there_is_a_way_on(tmp_path: Path) -> None:
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "no such file of users"), ("id\n7\n", "no list of users"), ("", "no list of users")])
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "no such file of users"), ("id\n7\n", "no column 'user_id'"), ("", "no list of users")]
+)
 def test_a_bad_file_of_users_is_refused_and_nothing_written(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "users.csv").write_text(text)
