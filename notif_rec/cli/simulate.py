@@ -30,7 +30,10 @@ DAY = timedelta(days=1)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Another seed, another world")
 @click.option("--train-every", type=Span(), default="7d", show_default=True, help="How often models are fitted, in whole days")
 @click.option(
-    "--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the stores and lists in this new folder"
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep stores, lists and results here; the same line again goes on",
 )
 @pass_settings
 def command(
@@ -41,17 +44,18 @@ def command(
     Every night the real pipeline ingests, trains, plans and applies on a temporary store; then people open, click, tire and leave as the
     world's laws say, with the same luck under every policy. Presets: ours (the config as it is), popular-flat-cap, score-first, no-caps;
     without --policy all of them. The first policy is compared with each other one; intervals are of 95 %, paired by user.
-    Every ledger is audited: exit code 3 where a rule was broken.
+    Every ledger is audited: exit code 3 where a rule was broken. With --keep, a policy that was lived to the end is not lived again.
     """
     from notif_rec.engines.local import LocalEngine
     from notif_rec.errors import DataError
     from notif_rec.workflows import simulate as work
+    from notif_rec.workflows.simulated_homes import Span as Lifespan
     from notif_rec.workflows.simulated_policies import chosen_policies
 
     if train_every % DAY:
         raise click.BadParameter("must be whole days, such as 7d", param_hint="--train-every")
     chosen = chosen_policies(policies, _config(settings))
-    span = work.Span(users, days, seed, train_every // DAY)
+    span = Lifespan(users, days, seed, train_every // DAY)
     if not settings.verbose:  # what a thin channel ranks by is told once a training, and is no news here
         logging.getLogger("notif_rec").setLevel(logging.ERROR)
     with _folder(keep) as folder, progress(settings) as advance:
@@ -75,16 +79,11 @@ def _config(settings: Settings) -> Config:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    from notif_rec.errors import UsageError
-
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="notif-rec-") as name:
-            yield Path(name)
+    if keep is not None:
+        yield keep
         return
-    if keep.exists() and any(keep.iterdir()):
-        raise UsageError(f"--keep {keep}: is not empty", "name a folder that does not exist yet")
-    keep.mkdir(parents=True, exist_ok=True)
-    yield keep
+    with tempfile.TemporaryDirectory(prefix="notif-rec-") as name:
+        yield Path(name)
 
 
 def tell(settings: Settings, result: SimulateResult) -> None:
@@ -93,8 +92,8 @@ def tell(settings: Settings, result: SimulateResult) -> None:
 
 
 def _summary(result: SimulateResult) -> str:
-    sends = sum(lived.audit.sends for lived in result.policies)
-    days, overtaken = result.span.days, sum(len(lived.audit.overtaken) for lived in result.policies)
+    sends = sum(lived.outcome.audit["sends"] for lived in result.policies)
+    days, overtaken = result.span.days, sum(lived.outcome.audit["overtaken"] for lived in result.policies)
     return (
         f"{result.users:,} users, {days} days, seed {result.span.seed}; audit of {sends:,} sends: "
         f"{result.violations} violations, {overtaken} overtaken"

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from notif_rec.config import Config
 from notif_rec.engines.engine import Engine, Progress
 from notif_rec.models.bootstrap import Interval
-from notif_rec.simulation.compare import Difference, difference, totals
+from notif_rec.simulation.compare import METRICS, Difference, difference, totals
 from notif_rec.simulation.presets import Policy
 from notif_rec.simulation.rivals import Instead
 from notif_rec.simulation.world.catalogue import items_table
@@ -30,43 +29,30 @@ from notif_rec.simulation.world.state import State, World, first_state, make_wor
 from notif_rec.store.compact import compact
 from notif_rec.store.store import Store
 from notif_rec.workflows.apply import apply
-from notif_rec.workflows.audit import AuditResult, audit
+from notif_rec.workflows.audit import audit
 from notif_rec.workflows.ingest import ingest
 from notif_rec.workflows.plan import plan
+from notif_rec.workflows.simulated_homes import AUDITED, Counts, Outcome, Span, homes
 from notif_rec.workflows.simulated_lists import read_lists
 from notif_rec.workflows.train import train
 
 START = datetime(2026, 9, 21)  # a Monday; zones set their clocks back five and six weeks later
 REACH_DAYS = 30
-Counts = Mapping[str, npt.NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Span:
-    """How much is simulated. users: at the start. history: days that an older system sent on before. train_every: days."""
-
-    users: int
-    days: int
-    seed: int
-    train_every: int = 7
-    history: int = 28
 
 
 @dataclass(frozen=True)
 class Lived:
-    """What a policy came to: metric → (n_users,), the audit of its ledger, and the sends that `apply` dropped, by reason."""
+    """What a policy came to: metric → (n_users,), their totals, and how that was found."""
 
     policy: str
     per_user: Counts
     totals: Mapping[str, Interval]
-    audit: AuditResult
-    dropped: Mapping[str, int]
+    outcome: Outcome
 
     def to_json(self) -> dict[str, Any]:
         """Totals with intervals, and what the audit found."""
-        found = self.audit
-        checked = {"plans": found.plans, "sends": found.sends, "violations": len(found.violations), "overtaken": len(found.overtaken)}
-        return {**{name: total.to_json() for name, total in self.totals.items()}, "audit": checked, "dropped": dict(self.dropped)}
+        found = {name: total.to_json() for name, total in self.totals.items()}
+        return {**found, "audit": dict(self.outcome.audit), "dropped": dict(self.outcome.dropped)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +67,7 @@ class SimulateResult:
     @property
     def violations(self) -> int:
         """Breaks of a rule that the audits found, over all policies."""
-        return sum(len(lived.audit.violations) for lived in self.policies)
+        return sum(lived.outcome.audit["violations"] for lived in self.policies)
 
     def to_json(self) -> dict[str, Any]:
         """As the command's --json."""
@@ -98,26 +84,28 @@ def simulate(policies: Sequence[Policy], span: Span, folder: Path, engine: Engin
     """What each policy brings in the same world with the same luck; stores and lists are written into `folder`.
 
     All start from one history. A user's visits and answers are functions of (seed, user, day, channel, item), so that policies
-    differ by what they send alone. Outcomes are worth what the first policy's config says.
+    differ by what they send alone. Outcomes are worth what the first policy's config says. What `folder` holds of the same
+    simulation already is not lived again.
     """
+    found = homes(folder, policies, span)
     world = make_world(span.seed, START, users=span.users, days=span.days, history=span.history)
-    state = first_state(world)
-    words = vocabulary(policies[0].config)
+    start, words = first_state(world), vocabulary(policies[0].config)
     progress("history", 0, 1)
-    _write_history(world, state, words, folder / "history", jobs)
+    _write_history(world, start, words, folder / "history", jobs)
     progress("history", 1, 1)
     lived = []
-    for number, policy in enumerate(policies):
-        home = folder / f"{number + 1}-{Path(policy.name).stem}"
-        shutil.copytree(folder / "history", home)
+    for number, (policy, home) in enumerate(zip(policies, found, strict=True)):
 
         def advance(stage: str, done: int, total: int, before: int = number * span.days) -> None:
             progress(stage, before + done, len(policies) * total)
 
-        standing, drops = _live(world, state, policy, words, span, home, engine, jobs, advance)
-        per_user = _counted(world, standing, policies[0].config, span)
-        checked = audit(Store.open(home / "store"), None)
-        lived.append(Lived(policy.name, per_user, totals(per_user, span.seed), checked, drops))
+        outcome = home.outcome()
+        if outcome is None:
+            home.begin(folder / "history")
+            outcome = _live(world, start, policy, words, span, home.path, engine, jobs, advance)
+            home.finish(outcome)
+        per_user = _metrics(outcome, policies[0].config)
+        lived.append(Lived(policy.name, per_user, totals(per_user, span.seed), outcome))
     first = lived[0]
     apart = [difference((first.policy, other.policy), first.per_user, other.per_user, span.seed) for other in lived[1:]]
     return SimulateResult(span, world.people.n, tuple(lived), tuple(apart))
@@ -131,6 +119,8 @@ def vocabulary(config: Config) -> Config:
 
 def _write_history(world: World, state: State, words: Config, home: Path, jobs: int) -> None:
     """Lives the days before the start under the older system, and ingests what a new user of notif-rec would have."""
+    if home.exists():
+        shutil.rmtree(home)
     store = Store.create(home / "store")
     events = [live(world, state, day, old_sends(world, state, day)) for day in range(world.days.first, 0)]
     state.clear_counts()
@@ -142,8 +132,8 @@ def _write_history(world: World, state: State, words: Config, home: Path, jobs: 
 
 def _live(
     world: World, start: State, policy: Policy, words: Config, span: Span, home: Path, engine: Engine, jobs: int, progress: Progress
-) -> tuple[State, Mapping[str, int]]:
-    """Every night the cron job's work, then the day; how the world stands after the last, and what `apply` dropped, by reason."""
+) -> Outcome:
+    """Every night the cron job's work, then the day; at the end the audit."""
     state, dropped = start.copy(), Counter[str]()
     store, used, events = Store.open(home / "store"), Instead(engine, policy.planner), None
     for day in range(span.days):
@@ -157,7 +147,9 @@ def _live(
         dropped.update(applied.dropped)
         events = live(world, state, day, read_lists(world, applied.files))
         progress("days", day + 1, span.days)
-    return state, dropped
+    checked = audit(store, None)
+    found = (checked.plans, checked.sends, len(checked.violations), len(checked.overtaken))
+    return Outcome(_counted(world, state, span), dict(zip(AUDITED, found, strict=True)), dict(dropped))
 
 
 def _take_news(world: World, store: Store, words: Config, events: pa.Table | None, day: int, home: Path, jobs: int) -> None:
@@ -179,14 +171,17 @@ def _take_in(store: Store, words: Config, table: str, rows: pa.Table, home: Path
     path.unlink()
 
 
-def _counted(world: World, state: State, config: Config, span: Span) -> Counts:
-    """Metric → (n_users,): counts over the simulated days, reach at their end, and what the outcomes are worth."""
-    counts = {name: of.astype(np.float64) for name, of in state.counts.items()}
-    worth = config.value
-    value = worth.opened * counts["opens"] + worth.clicked * counts["clicks"] + worth.unsubscribed * counts["unsubscribes"]
+def _counted(world: World, state: State, span: Span) -> Counts:
+    """Name → (n_users,): counts over the simulated days, and who was reached at their end."""
     reached = state.session_us >= world.days.begin_us(span.days) - REACH_DAYS * DAY_US
-    names = ("clicks", "opens", "sessions", "sends", "unsubscribes")
-    return {**{name: counts[name] for name in names}, "reach_30d": reached.astype(np.float64), "value": value}
+    return {**{name: of.astype(np.float64) for name, of in state.counts.items()}, "reach_30d": reached.astype(np.float64)}
+
+
+def _metrics(outcome: Outcome, config: Config) -> Counts:
+    """The metrics in their order, with what the outcomes are worth by `config`."""
+    counts, worth = outcome.counts, config.value
+    value = worth.opened * counts["opens"] + worth.clicked * counts["clicks"] + worth.unsubscribed * counts["unsubscribes"]
+    return {name: value if name == "value" else counts[name] for name in METRICS}
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -69,9 +69,18 @@ def test_policies_are_lived_through_the_real_pipeline(workspace: Path, capsys: p
     assert (
         apart["other"] == less and apart["metrics"]["sends"]["mean"] == pytest.approx(rival - few) and apart["metrics"]["sends"]["low"] > 0
     )
-    assert sorted(path.name for path in kept.iterdir()) == ["1-score-first", "2-less", "history"]
-    alone = told(workspace, capsys, "--policy", less)
+    assert sorted(path.name for path in kept.iterdir()) == ["history", "less", "score-first", "simulation.json"]
+    assert told(workspace, capsys, "--policy", "score-first", "--policy", less, "--keep", str(kept)) == found  # nothing lived again
+    (kept / "less" / "lived.json").unlink()
+    (kept / "less" / "half-done").touch()
+    assert main(["simulate", "-c", str(workspace / "notif_rec.yml"), "--keep", str(kept), "--users", "7"]) == 2
+    assert "holds a simulation of other days, users, seed" in capsys.readouterr().err
+    alone = told(workspace, capsys, "--policy", less, "--keep", str(kept))  # what was stopped half-way is lived anew
     assert alone["policies"][less] == found["policies"][less]  # the same seed, the same luck, whoever else is tried
+    assert not (kept / "less" / "half-done").exists()
+    (workspace / "less.yml").write_text("rules: []\n")
+    assert main(["simulate", "-c", str(workspace / "notif_rec.yml"), "--keep", str(kept), *LINE, "--policy", less]) == 2
+    assert "was another one when it was lived here" in capsys.readouterr().err
 
 
 def test_the_world_speaks_words_that_a_policy_may_not_know(workspace: Path) -> None:
@@ -89,7 +98,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["--policy", "bad.yml"], 78, "bad.yml:1: rulse"),
     (["--policy", "sms.yml"], 78, "the simulated world has no channel 'sms'"),
     (["--policy", "."], 78, ".: not readable"),
-    (["--keep", "."], 2, "--keep .: is not empty"),
+    (["--keep", "."], 2, ".: is not empty, and holds no simulation"),
     (["-c", "missing.yml"], 78, "missing.yml"),
 ]
 
@@ -146,15 +155,13 @@ def test_tables_for_people(capsys: pytest.CaptureFixture[str], make_result: Call
 
 @pytest.fixture
 def make_result() -> Callable[[], Any]:
-    from notif_rec.audit.audit import Finding
-    from notif_rec.workflows.audit import AuditResult
-    from notif_rec.workflows.simulate import Lived, SimulateResult, Span
+    from notif_rec.workflows.simulate import Lived, SimulateResult
+    from notif_rec.workflows.simulated_homes import Outcome, Span
 
     def make(violations: int = 0) -> SimulateResult:
         first, other = ({name: np.full(3, value) for name in METRICS} for value in (2.0, 1.0))
-        found = Finding("p", "min_gap", "k", "u", "push", "too soon")
-        audits = [AuditResult(5, 10, (found,) * violations, (found,) * n, ()) for n in (1, 0)]
-        lived = [Lived(n, of, totals(of, 1), a, {}) for n, of, a in zip("ab", (first, other), audits, strict=True)]
+        audits = [{"plans": 5, "sends": 10, "violations": violations, "overtaken": n} for n in (1, 0)]
+        lived = [Lived(n, of, totals(of, 1), Outcome(of, a, {})) for n, of, a in zip("ab", (first, other), audits, strict=True)]
         return SimulateResult(Span(3, 5, 7), 3, tuple(lived), (difference(("a", "b"), first, other, 1),))
 
     return make

@@ -13,7 +13,7 @@ from notif_rec.simulation.world.chance import FloatArray, normal, uniform
 from notif_rec.simulation.world.days import Days
 from notif_rec.simulation.world.laws import FRESH, FRESH_HALF_LIFE, TOPICS
 
-A_DAY, START_ITEMS = 6, 400
+A_DAY, START_ITEMS = 12, 1200
 APPEAL_SPREAD, POPULAR = 0.6, 1.5  # spread of appeal, and what it does to the log of views
 MAIN = 0.85  # share of an item's main topic
 EXPIRES, LIFE = 0.5, (20, 90)  # share of items that expire, after how many days
@@ -67,7 +67,7 @@ class Catalogue:
 
 def make_catalogue(seed: int, days: Days) -> Catalogue:
     """START_ITEMS of the time before the first day, and A_DAY new ones every day from then on."""
-    created = np.concatenate([days.first - 1 - np.arange(START_ITEMS)[::-1] // 4, np.repeat(np.arange(days.first, days.end), A_DAY)])
+    created = np.concatenate([days.first - 1 - np.arange(START_ITEMS)[::-1] // A_DAY, np.repeat(np.arange(days.first, days.end), A_DAY)])
     which = np.arange(len(created))
     topic, second = which % TOPICS, (uniform(seed, "second-topic", which) * TOPICS).astype(np.int64)
     mix = np.zeros((len(which), TOPICS))
