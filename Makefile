@@ -1,8 +1,10 @@
 # Everything needs Python 3.11 or newer and nothing else; `make` alone lists the verbs. PYTHON=… picks another interpreter.
-.PHONY: help setup demo test check format bench lock sample clean
+.PHONY: help setup demo test soak check format bench lock sample clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+WORLDS := 500
+KILLS := 50
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +22,13 @@ demo: .venv/ready  ## the whole way on the sample data, into demo/
 
 test: .venv/ready  ## every test, on all processors
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+soak: .venv/ready  ## what is too long for every day: 500 random worlds, 150 kills at random moments, 30 nights
+	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS)
+	for command in apply run release; do $(BIN)/python -m tests.end_to_end.crashes $$command $(KILLS) || exit 1; done
+	$(BIN)/python -m tests.store.crash_points lines 1
+	$(BIN)/python -m tests.store.crash_points kills 500
+	NOTIF_REC_NIGHTS=30 NOTIF_REC_KILLS=$(KILLS) $(BIN)/python -m pytest tests/end_to_end/soak_nightly.py tests/end_to_end/soak_apply.py
 
 check: .venv/ready  ## format, lint, types and the arrows between the rooms
 	$(BIN)/ruff format --check .

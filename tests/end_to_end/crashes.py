@@ -229,4 +229,6 @@ def moment_of(desk: Desk) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(soak(sys.argv[1], int(sys.argv[2]), broken="broken" in sys.argv), indent=1))
+    told = soak(sys.argv[1], int(sys.argv[2]), broken="broken" in sys.argv)
+    print(json.dumps(told, indent=1))
+    sys.exit(bool(told["faults"]))

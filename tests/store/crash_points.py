@@ -169,4 +169,6 @@ def torn(root: Path, told: int) -> list[str]:
 
 if __name__ == "__main__":
     work = {"lines": lines, "kills": kills}[sys.argv[1]]
-    print(json.dumps(work(int(sys.argv[2]))))
+    told = work(int(sys.argv[2]))
+    print(json.dumps(told))
+    sys.exit(bool(told["faults"]))
