@@ -1,9 +1,9 @@
-"""Is a known fatigue curve found again? Worlds of sends with known half-life and strength, fitted; how often the truth lies inside its interval.
+"""Is a known fatigue curve found again? Worlds of sends with known half-lives and strengths, fitted, and how often the intervals hold.
 
-    python benchmarks/fatigue_recovery.py [--worlds N] [--sends N] [--kind NAME] [--seed S]
+    python benchmarks/fatigue_recovery.py [--worlds N] [--sends N] [--kind NAME] [--seed S] [--jobs N]
 
-A world has two channels that tire each other, users who differ, unsubscribes, and a sender who prefers active users and backs off from those
-who ignore: what a fit must see through. `--kind` changes one thing. Prints one line a world with -v, then the coverage.
+A world has two channels that tire each other, users who differ, unsubscribes, and a sender who prefers active users, sends more to those
+who answered of late and backs off from those who ignore: what a fit must see through. `--kind` changes one thing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from notif_rec.scoring.fatigue import ChannelFatigue, Written
-from notif_rec.scoring.fatigue_fit import SendHistory, fit_fatigue
+from notif_rec.scoring.fatigue_fit import fit_fatigue
+from notif_rec.scoring.fatigue_habits import SendHistory
 from notif_rec.scoring.fatigue_state import DAY_US
 
 CHANNELS = ("push", "email")
 HOUR_US = 3_600_000_000
-NO_END = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,6 @@ class World:
 
 
 KINDS = {
-    "nofb": World(warm=0.0, back_off=0.0),
-    "nowarm": World(warm=0.0),
-    "noback": World(back_off=0.0),
-    "noshape": World(shape=0.0), "fns": World(favour=0.8, warm=0.4, back_off=0.3, shape=0.0),"fw": World(favour=0.8, warm=0.4,back_off=0.0),"fb": World(favour=0.8, warm=0.0,back_off=0.3),
     "usual": World(),
     "fair": World(favour=0.0, warm=0.0, back_off=0.0),  # a sender who looks at nobody
     "favour": World(favour=0.8, warm=0.4, back_off=0.3),  # one who looks hard
@@ -102,7 +97,7 @@ def simulate(world: World, n_sends: int, seed: int) -> SendHistory:
 
 
 @njit(cache=True)
-def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, back_off, gone, most):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, back_off, gone, most):  # type: ignore[no-untyped-def]
     """Hour by hour: sends by the sender's habits, answers by taste and tiredness, now and then a farewell."""
     np.random.seed(seed)
     n_channels, n = len(base), 0

@@ -9,6 +9,8 @@ import click
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings
 from notif_rec.cli.render import Table, progress, show
 
+FATIGUE = ("channel", "fatigue", "fitted", "95 %", "config")
+
 
 @click.command("train")
 @as_of_option()
@@ -18,6 +20,7 @@ def command(settings: Settings, as_of: datetime) -> None:
 
     One ranking model per channel: its own events count fully, those of other channels and organic behaviour by `transfer`.
     """
+    from notif_rec.workflows.tiredness import curve_rows
     from notif_rec.workflows.train import train
 
     workspace = open_workspace(settings)
@@ -29,6 +32,6 @@ def command(settings: Settings, as_of: datetime) -> None:
         settings,
         result.to_json(),
         text=text,
-        tables=[Table(("channel", "users", "items", "interactions"), rows)],
+        tables=[Table(("channel", "users", "items", "interactions"), rows), Table(FATIGUE, curve_rows(result.fatigue))],
         next_command="notif-rec plan",
     )

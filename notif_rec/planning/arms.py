@@ -47,14 +47,16 @@ def explored_channel(user_hash: npt.NDArray[np.uint64], settings: Settings, n_ch
     return np.where(explores, channel, BEST).astype(np.int64)
 
 
-def arms_of(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext) -> Arms:
+def arms_of(
+    offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext, ahead: FloatArray | float = 0.0
+) -> Arms:
     """What chance may do for each user: of the marketing offers of one channel that agree with the best of all else, one or none.
 
-    Every offer counts, whatever its price: what is explored takes its room in the quotas first. Each is as likely as none or,
-    with a temperature T, as likely as e^(value / T), none having the value 0.
+    Every offer counts that is worth more than it costs later sends (`ahead`), whatever quotas ask: what is explored takes its room
+    in them first. Each is as likely as none or, with a temperature T, as likely as e^(value / T), none having the value 0.
     """
     owner, n_users, channels = offers.owner(), offers.users.n, range(len(context.channels))
-    found = [_on_channel(c, offers, pool, past, best, marketing, context) for c in channels]
+    found = [_on_channel(c, offers, pool, past, best, marketing, context, ahead) for c in channels]
     stays, agrees = (np.array([pair[i] for pair in found], dtype=np.bool_).reshape(len(found), -1) for i in (0, 1))
     weight, empty = _weights(agrees, pool.value, owner, n_users, context.settings.temperature)
     total = empty + np.array([np.bincount(owner, weights=w, minlength=n_users) for w in weight])
@@ -68,7 +70,14 @@ def arms_of(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: 
 
 
 def _on_channel(
-    channel: int, offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext
+    channel: int,
+    offers: Offers,
+    pool: Pool,
+    past: Past,
+    best: BoolArray,
+    marketing: BoolArray,
+    context: PlanContext,
+    ahead: FloatArray | float = 0.0,
 ) -> tuple[BoolArray, BoolArray]:
     """What stays where chance decides on the channel, and which of its offers agree with that."""
     owner, own = offers.owner(), marketing & (pool.channel == channel)
@@ -76,7 +85,7 @@ def _on_channel(
     others = pool._replace(usable=(pool.usable.astype(np.bool_) & ~own & changed[owner]).astype(np.uint8))
     again = select(others, past, offers.verdict.room, context.caps, context.fatigues, context.settings.node_limit)
     stays = np.where(changed[owner], again.chosen, best)
-    free = pool._replace(price=np.zeros_like(pool.price), usable=(pool.usable.astype(np.bool_) & (own | stays)).astype(np.uint8))
+    free = pool._replace(price=np.zeros_like(pool.price) + ahead, usable=(pool.usable.astype(np.bool_) & (own | stays)).astype(np.uint8))
     return stays, agreeing(free, past, offers.verdict.room, context.caps, context.fatigues, stays) & own
 
 

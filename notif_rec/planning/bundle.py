@@ -18,9 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 class Pool(NamedTuple):
     """Sends to choose from, of a whole batch; user u owns rows start[u] to start[u + 1].
 
-    value: before fatigue. price: what it pays for quotas. content: equal ones of a user exclude each other, and so do those
-    of one channel that share an item. item: (n, widest) with -1 beyond its size. period: (len(PER), n) calendar periods.
-    usable: 0/1. order: place of its channel's name.
+    value: before fatigue. price: what it pays for quotas, and for the fatigue that it leaves to sends after the plan. content:
+    equal ones of a user exclude each other, and so do those of one channel that share an item. item: (n, widest) with -1 beyond its
+    size. period: (len(PER), n) calendar periods. usable: 0/1. order: place of its channel's name.
     """
 
     start: IntArray
@@ -165,7 +165,7 @@ def _mark(pool: Any, caps: Any, fatigues: Any, tiring: Any, bundle: Any) -> None
         channel, item_class = channels[r], classes[r]
         bundle.channel[i], bundle.content[i], bundle.us[i] = channel, content[r], us[r]
         bundle.moment[i] = moment_of(us[r], tiring.n, tiring.when)
-        tires[i] = bits_of(fatigues.channels, fatigues.counts, channel, item_class)
+        tires[i] = bits_of(fatigues.tires, fatigues.counts, channel, item_class)
         tired_by[i] = bits_of(fatigues.channels, fatigues.binds, channel, item_class)
         counts[i], binds[i] = np.uint64(0), np.uint64(0)
         for c in range(len(rule)):

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from notif_rec.errors import ConfigError
 from notif_rec.policy.rule import Cap, CapSpec, Counting, FatigueSpec, Rule, Weight
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.tables import CLASSES
 
 IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
 PER = ("rolling", "calendar_day", "calendar_week", "calendar_month")  # a cap's `per` is its place here
-MAX_CATEGORIES = 64
+MAX_CATEGORIES = MAX_FATIGUES = 64
 SAME_MOMENT = -1  # the rule number of the cap that is no rule: one send per user, channel and moment
 
 
@@ -38,13 +39,18 @@ class Caps(NamedTuple):
 
 
 class Fatigues(NamedTuple):
-    """One row a fatigue rule: value × (1 − strength)^F. channels, binds and counts as in Caps."""
+    """One row a fatigue: value × (1 − strength)^F. channels: those that it binds; tires: those whose sends count; binds, counts as in Caps.
+
+    ahead: 1 where it is learned, so that a send also pays for what it takes from sends after the plan (planning/ahead.py).
+    """
 
     channels: ByteArray
+    tires: ByteArray
     binds: ByteArray
     counts: ByteArray
     half_life_us: npt.NDArray[np.float64]
     keep: npt.NDArray[np.float64]  # 1 - strength
+    ahead: ByteArray
 
 
 def caps_of(rules: Sequence[Rule], channels: tuple[str, ...], categories: tuple[str, ...]) -> Caps:
@@ -70,16 +76,30 @@ def caps_of(rules: Sequence[Rule], channels: tuple[str, ...], categories: tuple[
     )
 
 
-def fatigues_of(rules: Sequence[Rule], channels: tuple[str, ...]) -> Fatigues:
-    """The fatigue rules among `rules`, in their order."""
-    found: list[tuple[Weight, FatigueSpec]] = [(r, r.fatigue(r.channels or channels)) for r in rules if isinstance(r, Weight)]
+def fatigues_of(rules: Sequence[Rule], channels: tuple[str, ...], curve: FatigueCurve | None = None) -> Fatigues:
+    """The fatigue rules among `rules`, in their order; those that learn, as `curve` has them: one row a pair of channels that tire."""
+    found = [(rule, spec) for rule in rules if isinstance(rule, Weight) for spec in specs_of(rule, channels, curve)]
+    if len(found) > MAX_FATIGUES:
+        raise ConfigError(f"fatigue between {len(found)} pairs of channels, at most {MAX_FATIGUES}", "let fewer channels tire each other")
     return Fatigues(
-        channels=_flags([[c in spec.channels for c in channels] for _, spec in found], len(channels)),
+        channels=_flags([[c in (spec.tired or spec.channels) for c in channels] for _, spec in found], len(channels)),
+        tires=_flags([[c in spec.channels for c in channels] for _, spec in found], len(channels)),
         binds=_flags([_binds(rule) for rule, _ in found], len(CLASSES)),
         counts=_flags([_counts(rule) for rule, _ in found], len(CLASSES)),
         half_life_us=np.array([spec.half_life_us for _, spec in found], dtype=np.float64),
         keep=np.array([1.0 - spec.strength for _, spec in found], dtype=np.float64),
+        ahead=np.array([rule.learned and curve is not None for rule, _ in found], dtype=np.uint8),
     )
+
+
+def specs_of(rule: Weight, channels: tuple[str, ...], curve: FatigueCurve | None) -> Sequence[FatigueSpec]:
+    """What a rule comes to: as it is written or, where it learns, what each of its channels takes from each."""
+    own = rule.channels or channels
+    if not rule.learned or curve is None:
+        return [rule.fatigue(own)]
+    fits = [(source, target, curve.of(target)) for target in own for source in own]
+    pairs = [(source, target, fit.half_life_us.value, fit.used(channels.index(source))) for source, target, fit in fits]
+    return [FatigueSpec((source,), half_life, strength, (target,)) for source, target, half_life, strength in pairs if strength > 0]
 
 
 def named_categories(rules: Sequence[Rule], channels: tuple[str, ...], others: Sequence[str] = ()) -> tuple[str, ...]:

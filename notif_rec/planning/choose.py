@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from notif_rec.planning.ahead import cost_ahead
 from notif_rec.planning.arms import BEST, arms_of, drawn, explored_channel, idle_propensities, propensities
 from notif_rec.planning.bundle import Past, Pool
 from notif_rec.planning.context import PlanContext, Prices
@@ -24,7 +25,8 @@ TRANSACTIONAL = CLASSES.index("transactional")
 
 @dataclass(frozen=True)
 class Choice:
-    """Per offer: sent, shadow (held out: would have been sent), discount (what fatigue leaves of its value), propensity (nan for
+    """Per offer: sent, shadow (held out: would have been sent), discount (what fatigue, its own on later sends too, leaves of its
+    value), propensity (nan for
     shadows). Per user: explored (the channel on which chance decided, BEST = none), nothing (and said nothing), idle_propensity
     (n_channels, n_users) (the probability of no marketing send on each), value (of the sends, fatigue counted, prices not), bound
     (no feasible set is worth more, prices paid), nodes (search steps).
@@ -49,17 +51,19 @@ def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -
     get, on one channel, one marketing offer or none by chance, beside the best set of everything else.
     """
     pool, past, owner = pool_of(offers, context, prices or context.prices), past_of(offers), offers.owner()
+    ahead = cost_ahead(pool, offers.users, context)
+    pool = pool._replace(price=pool.price + ahead)
     marketing, held = pool.item_class != TRANSACTIONAL, offers.verdict.held
     best = _select(pool, past, offers, context)
     urgent = best if not held.any() else _select(pool._replace(usable=_urgent(pool, marketing, held[owner])), past, offers, context)
-    luck = _luck(offers, pool, past, best.chosen, marketing, context)
+    luck = _luck(offers, pool, past, best.chosen, marketing, ahead, context)
     sent = np.where(held[owner], urgent.chosen, luck.sent)
     shadow = held[owner] & best.chosen & marketing
-    discount, value = _appraised(pool, past, sent, context)
+    discount, value = _appraised(pool, past, sent, ahead, context)
     if shadow.any():
-        discount = np.where(shadow, _appraised(pool, past, best.chosen, context)[0], discount)
-    explores = luck.channel != BEST
-    reach = np.where(held, urgent.bound, np.where(explores, value - _paid(pool, sent, owner, offers.users.n), best.bound))
+        discount = np.where(shadow, _appraised(pool, past, best.chosen, ahead, context)[0], discount)
+    explores, paid = luck.channel != BEST, np.bincount(owner[sent], weights=(pool.price - ahead)[sent], minlength=offers.users.n)
+    reach = np.where(held, urgent.bound, np.where(explores, value - paid, best.bound))
     return Choice(
         sent=sent,
         shadow=shadow,
@@ -85,14 +89,14 @@ class Luck:
     idle_propensity: FloatArray
 
 
-def _luck(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext) -> Luck:
+def _luck(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, ahead: FloatArray, context: PlanContext) -> Luck:
     settings, users, owner, n_channels = context.settings, offers.users, offers.owner(), len(context.channels)
     if settings.exploration <= 0:
         idle = np.ones((n_channels, users.n))
         idle[pool.channel[best & marketing], owner[best & marketing]] = 0.0
         nobody = np.full(users.n, BEST, dtype=np.int64)
         return Luck(best, nobody, np.zeros(users.n, dtype=np.bool_), best.astype(np.float64), idle)
-    arms = arms_of(offers, pool, past, best, marketing, context)
+    arms = arms_of(offers, pool, past, best, marketing, context, ahead)
     channel = np.where(offers.verdict.held, BEST, explored_channel(users.user_hash, settings, n_channels))
     by_chance, on = drawn(arms, channel, offers, pool.tie, settings), np.maximum(channel, 0)
     stays = np.where(channel[owner] == BEST, best, arms.stays[on[owner], np.arange(offers.n)])
@@ -157,12 +161,12 @@ def _select(pool: Pool, past: Past, offers: Offers, context: PlanContext) -> Sel
     return select(pool, past, offers.verdict.room, context.caps, context.fatigues, context.settings.node_limit)
 
 
-def _appraised(pool: Pool, past: Past, chosen: BoolArray, context: PlanContext) -> tuple[FloatArray, FloatArray]:
+def _appraised(pool: Pool, past: Past, chosen: BoolArray, ahead: FloatArray, context: PlanContext) -> tuple[FloatArray, FloatArray]:
     discount, value = np.ones(len(chosen)), np.zeros(len(pool.start) - 1)
     tiring = new_tiring(int(np.diff(pool.start).max(initial=0)), len(context.fatigues.keep))
     appraise(pool, past, context.fatigues, tiring, chosen, discount, value)
+    if ahead.any():
+        owner = np.repeat(np.arange(len(value)), np.diff(pool.start))
+        value -= np.bincount(owner[chosen], weights=ahead[chosen], minlength=len(value))
+        discount[chosen] -= ahead[chosen] / pool.value[chosen]
     return discount, value
-
-
-def _paid(pool: Pool, sent: BoolArray, owner: IntArray, n_users: int) -> FloatArray:
-    return np.bincount(owner[sent], weights=pool.price[sent], minlength=n_users).astype(np.float64)

@@ -16,6 +16,7 @@ from notif_rec.planning.caps import Caps, Fatigues, caps_of, fatigues_of
 from notif_rec.planning.grid import STEP_US, Grid, grid_between
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.tables import CLASSES
 
 IntArray = npt.NDArray[np.int64]
@@ -137,7 +138,7 @@ class ItemFacts(NamedTuple):
 class PlanContext:
     """A plan's fixed part. rules: as policy.load.binding_rules gives them. active: per channel, an open or click in the last 30 days.
 
-    n_item_codes: how many codes the store's dictionary of items has.
+    curve: how users tire, for rules that learn. n_item_codes: how many codes the store's dictionary of items has.
     """
 
     settings: Settings
@@ -149,6 +150,7 @@ class PlanContext:
     model: Model
     engagement: Engagement
     active: tuple[bool, ...]
+    curve: FatigueCurve | None = None
     paused: tuple[str, ...] = ()
     prices: Prices = Prices()
     closed: Closed = field(default_factory=Closed)
@@ -176,7 +178,7 @@ class PlanContext:
 
     @cached_property
     def fatigues(self) -> Fatigues:
-        return fatigues_of(self.rules, self.names)
+        return fatigues_of(self.rules, self.names, self.curve)
 
     @cached_property
     def name_order(self) -> IntArray:

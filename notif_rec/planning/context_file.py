@@ -15,6 +15,7 @@ from notif_rec.planning.context import Channel, Items, PlanContext, Prices, Sett
 from notif_rec.policy.load import AnyRule
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.arrays import write_array
 
 FILE = "context.json"
@@ -40,6 +41,7 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         "category_names": context.items.category_names,
         "engagement": context.engagement.to_json(),
         "active": context.active,
+        "curve": context.curve.to_json() if context.curve else None,
         "paused": context.paused,
         "prices": {"channel": context.prices.channel, "category": context.prices.category},
     }
@@ -63,6 +65,7 @@ def load_context(folder: Path) -> PlanContext:
         model=load_model(Path(told["model"]), check=False),
         engagement=Engagement.from_json(told["engagement"]),
         active=tuple(told["active"]),
+        curve=FatigueCurve.from_json(told["curve"]) if told["curve"] else None,
         paused=tuple(told["paused"]),
         prices=prices,
     )

@@ -45,7 +45,7 @@ def moment_of(us: int, n: Any, when: Any) -> int:
 def fill_tiring(u: int, past: Any, fatigues: Any, tiring: Any) -> None:
     """Fills past and pair for the moments in `tiring`."""
     start, us, channel, item_class = past.start, past.us, past.channel, past.item_class
-    when, left, pair, covers, counts = tiring.when, tiring.past, tiring.pair, fatigues.channels, fatigues.counts
+    when, left, pair, covers, counts = tiring.when, tiring.past, tiring.pair, fatigues.tires, fatigues.counts
     for f in range(len(fatigues.keep)):
         keep, half_life = fatigues.keep[f], fatigues.half_life_us[f]
         for d in range(tiring.n[0]):
@@ -98,7 +98,7 @@ def left_between(d: int, e: int, rules: np.uint64, pair: Any) -> float:
 def appraise(pool: Any, past: Any, fatigues: Any, tiring: Any, chosen: Any, discount: Any, value: Any) -> None:
     """Fills, for the chosen sends of each user, discount (what fatigue leaves of each) and value (Σ value × discount)."""
     us, channel, item_class, order = pool.us, pool.channel, pool.item_class, pool.order
-    n, when, covers, counts, binds = tiring.n, tiring.when, fatigues.channels, fatigues.counts, fatigues.binds
+    n, when, covers, sources, counts, binds = tiring.n, tiring.when, fatigues.channels, fatigues.tires, fatigues.counts, fatigues.binds
     for u in range(len(pool.start) - 1):
         n[0], low, high = 0, pool.start[u], pool.start[u + 1]
         for j in range(low, high):
@@ -114,7 +114,7 @@ def appraise(pool: Any, past: Any, fatigues: Any, tiring: Any, chosen: Any, disc
             left = left_by_past(e, tired_by, tiring.past)
             for i in range(low, high):
                 if chosen[i] and (us[i] < us[j] or (us[i] == us[j] and order[i] < order[j])):
-                    tires = bits_of(covers, counts, channel[i], item_class[i])
+                    tires = bits_of(sources, counts, channel[i], item_class[i])
                     left *= left_between(moment_of(us[i], n, when), e, tires & tired_by, tiring.pair)
             discount[j] = left
             value[u] += pool.value[j] * left

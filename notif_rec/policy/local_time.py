@@ -17,7 +17,7 @@ from notif_rec.store.zones import known_zones, time_zone
 
 IntArray = npt.NDArray[np.int64]
 SECOND_US = 1_000_000
-DAY_US = 86_400 * SECOND_US
+MINUTE_US, DAY_US = 60 * SECOND_US, 86_400 * SECOND_US
 NEVER = np.iinfo(np.int64).min
 ALWAYS = np.iinfo(np.int64).max
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer, model_validator
 
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.strict_yaml import StrictModel
 
 BoolArray = npt.NDArray[np.bool_]
@@ -72,11 +73,15 @@ class CapSpec:
 
 @dataclass(frozen=True)
 class FatigueSpec:
-    """Value is multiplied by (1 − strength)^F, F = Σ over earlier sends on `channels` of 2^(−Δt / half_life_us)."""
+    """Value is multiplied by (1 − strength)^F, F = Σ over earlier sends on `channels` of 2^(−Δt / half_life_us).
+
+    tired: the channels whose value that is; empty = the same ones.
+    """
 
     channels: tuple[str, ...]
-    half_life_us: int
+    half_life_us: float
     strength: float
+    tired: tuple[str, ...] = ()
 
 
 class Rule(StrictModel):
@@ -108,6 +113,10 @@ class Rule(StrictModel):
         given = {k: v for k, v in self.model_dump(mode="json").items() if k != "rule" and k not in plain}
         words = [f"{key}: {_plain(value)}" for key, value in given.items()]
         return f"{self.rule} {{{', '.join(words)}}}" if words else self.rule
+
+    def with_curve(self, curve: FatigueCurve, channels: tuple[str, ...]) -> Rule:
+        """The rule as past sends would have it; `channels` is its own or all configured ones. Most have nothing to learn."""
+        return self
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -158,6 +167,8 @@ class Cap(Counting):
 
 class Weight(Counting):
     """Lowers value."""
+
+    learned: bool = Field(default=False, description="by what past sends show, leaning on what is written while they are few")
 
     @abstractmethod
     def fatigue(self, channels: tuple[str, ...]) -> FatigueSpec:

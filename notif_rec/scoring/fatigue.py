@@ -15,7 +15,7 @@ from notif_rec.scoring.fatigue_state import DAY_US
 
 FloatArray = npt.NDArray[np.float64]
 USUAL_HALF_LIFE_US, USUAL_STRENGTH = 3.0 * DAY_US, 0.3  # believed where the config says nothing; no value was ever published
-STRONGEST = 0.999
+FAINTEST, STRONGEST, AT_95, NINE_TENTHS = 0.005, 0.999, 1.96, 0.9
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,39 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Written:
-    """What the config's fatigue rules say of one channel. strength: (n_channels,) by the channel that tires it; said: whether any does."""
+    """What the config's fatigue rules say of one channel, and how firmly that is believed.
+
+    strength: (n_channels,) by the channel that tires it. said: whether any rule does. *_sd: one standard deviation of the logarithm of
+    the half-life, and of slopes of the logit: evidence outweighs them as it grows.
+    """
 
     half_life_us: float
     strength: tuple[float, ...]
     said: bool
+    half_life_sd: float = 1.0
+    own_sd: float = 0.5
+    other_sd: float = 0.25
+    ignored_sd: float = 0.25
 
     def slopes(self, rate: float) -> FloatArray:
         """The strengths as slopes of the logit at answer rate `rate`."""
-        return -np.log1p(-np.minimum(self.strength, STRONGEST)) / (1.0 - rate)
+        return np.asarray(-np.log1p(-np.minimum(self.strength, STRONGEST)) / (1.0 - rate))
+
+    def slope_sd(self, target: int) -> FloatArray:
+        """How firmly each is believed."""
+        return np.where(np.arange(len(self.strength)) == target, self.own_sd, self.other_sd)
 
 
 @dataclass(frozen=True)
 class ChannelFatigue:
-    """How one channel's users tire: p × Π over sources of (1 − strength)^F, F with this half-life.
+    """How users of one channel (of that place in the config) tire: p × Π over sources of (1 − strength)^F, F with this half-life.
 
-    strength: by the channel that tires, in the config's order; below 0 an earlier send helps. ignored: share of p that each ignored send in a
-    row takes. spread: standard deviation of users' own logits. fitted: False where there were too few answers to learn from.
+    strength: by the channel that tires, in the config's order; below 0 an earlier send helps. ignored: share of p that each ignored send
+    in a row takes. spread: standard deviation of users' own logits. fitted: False where there were too few answers to learn from.
     """
 
     channel: str
+    place: int
     sends: int
     answers: int
     half_life_us: Estimate
@@ -62,29 +75,38 @@ class ChannelFatigue:
     fitted: bool
     written: Written
 
-    @classmethod
-    def believed(
-        cls, channels: Sequence[str], target: int, written: Written, sends: int, answers: int, *sd: float
-    ) -> ChannelFatigue:
-        """What is believed before any data: the config's values, as wide as the fit's beliefs. sd: half-life, own, other, ignored."""
-        own = [sd[1] if source == target else sd[2] for source in range(len(channels))]
-        slopes = written.slopes(0.0)
+    def used(self, source: int) -> float:
+        """The strength that plans reckon with: what helps, or takes next to nothing, counts as nothing."""
+        strength = self.strength[source].value
+        return min(strength, STRONGEST) if strength >= FAINTEST else 0.0
 
-        def share(slope: float, wide: float) -> Estimate:
-            return Estimate(slope, slope - 1.96 * wide, slope + 1.96 * wide).mapped(lambda s: 1.0 - float(np.exp(-s)))
+    def recovery_us(self, n: int) -> float:
+        """How long until NINE_TENTHS of the value are back after `n` sends at once on the channel."""
+        weight = -n * float(np.log1p(-self.used(self.place)))
+        return self.half_life_us.value * float(np.log2(max(weight / -np.log(NINE_TENTHS), 1.0)))
 
-        log = float(np.log(written.half_life_us))
-        return cls(
-            channel=channels[target],
-            sends=sends,
-            answers=answers,
-            half_life_us=Estimate(log, log - 1.96 * sd[0], log + 1.96 * sd[0]).mapped(lambda x: float(np.exp(x))),
-            strength=tuple(share(float(s), wide) for s, wide in zip(slopes, own, strict=True)),
-            ignored=share(0.0, sd[3]),
-            spread=0.0,
-            fitted=False,
-            written=written,
-        )
+
+def believed(channels: Sequence[str], target: int, written: Written, sends: int, answers: int) -> ChannelFatigue:
+    """What is believed before any data: the config's values, as wide as they are believed."""
+
+    def around(middle: float, sd: float) -> Estimate:
+        return Estimate(middle, middle - AT_95 * sd, middle + AT_95 * sd)
+
+    def share(slope: float, sd: float) -> Estimate:
+        return around(slope, sd).mapped(lambda s: 1.0 - float(np.exp(-s)))
+
+    return ChannelFatigue(
+        channel=channels[target],
+        place=target,
+        sends=sends,
+        answers=answers,
+        half_life_us=around(float(np.log(written.half_life_us)), written.half_life_sd).mapped(lambda log: float(np.exp(log))),
+        strength=tuple(share(*pair) for pair in zip(written.slopes(0.0).tolist(), written.slope_sd(target).tolist(), strict=True)),
+        ignored=share(0.0, written.ignored_sd),
+        spread=0.0,
+        fitted=False,
+        written=written,
+    )
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ from notif_rec.config import Config
 from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model
 from notif_rec.models.model import Model
+from notif_rec.planning.ahead import USUAL_RATE_US
 from notif_rec.planning.answers import active_channels
 from notif_rec.planning.bucket import to_us
-from notif_rec.planning.caps import named_categories
+from notif_rec.planning.caps import named_categories, specs_of
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
 from notif_rec.planning.quotas import Quota, Used
-from notif_rec.policy.rule import Cap, Weight
+from notif_rec.policy.rule import Cap, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.tables import CLASSES
@@ -75,23 +77,36 @@ def build_planner(
     items = connection.sql(ITEMS).to_arrow_table()
     audiences = tuple(sorted({a for a in items.column("audience").to_pylist() if a}))
     categories = named_categories(config.binding_rules, config.channel_names, [q.category for q in config.quotas if q.category])
-    engagement = _engagement(model, config)
-    facts = _facts(config, model, engagement, categories, audiences)
+    engagement, curve = _engagement(model, config), curve_of(model)
+    facts = _facts(config, model, engagement, categories, audiences, curve)
     found = active_channels(connection, to_us(as_of))
     left_out = [c for c in config.channel_names if channels and c not in channels]
     context = PlanContext(
         settings=_settings(config, as_of),
         channels=tuple(Channel(n, c.items_per_send, c.max_sends, c.exclude_seen) for n, c in config.channels.items()),
-        rules=config.binding_rules,
+        rules=_learned(config, curve),
         categories=categories,
         audiences=audiences,
         items=item_arrays(items, model, config.channel_names, audiences, categories),
         model=model,
         engagement=engagement,
         active=tuple(name in found for name in config.channel_names),
+        curve=curve,
         paused=tuple(sorted({*(p.channel for p in store.pauses()), *left_out})),
     )
     return Planner(facts, context, row)
+
+
+def curve_of(model: Model) -> FatigueCurve | None:
+    """How users tire, as the model learned it."""
+    return FatigueCurve.from_json(model.extras["fatigue"]) if "fatigue" in model.extras else None
+
+
+def _learned(config: Config, curve: FatigueCurve | None) -> tuple[Rule, ...]:
+    """The rules that bind, those that learn as the curve would have them."""
+    if curve is None:
+        return config.binding_rules
+    return tuple(rule.with_curve(curve, rule.channels or config.channel_names) for rule in config.binding_rules)
 
 
 def _settings(config: Config, as_of: datetime) -> Settings:
@@ -124,7 +139,14 @@ def _engagement(model: Model, config: Config) -> Engagement:
     return fitted
 
 
-def _facts(config: Config, model: Model, engagement: Engagement, categories: tuple[str, ...], audiences: tuple[str, ...]) -> Facts:
+def _facts(
+    config: Config,
+    model: Model,
+    engagement: Engagement,
+    categories: tuple[str, ...],
+    audiences: tuple[str, ...],
+    curve: FatigueCurve | None,
+) -> Facts:
     half_life = config.model.half_life
     return Facts(
         channels=config.channel_names,
@@ -134,7 +156,7 @@ def _facts(config: Config, model: Model, engagement: Engagement, categories: tup
         event_weights=dict(config.events),
         timezone=config.timezone,
         half_life_us=half_life // timedelta(microseconds=1) if half_life else 0,
-        lookback_us=lookback_us(config),
+        lookback_us=lookback_us(config, curve),
         attribution_us=config.attribution // timedelta(microseconds=1),
         click_rate=tuple(float(r) for r in engagement.click_rate),
         segments=SegmentMap(model.segments.attributes, {values: row for row, values in enumerate(model.segments.values)}),
@@ -157,7 +179,7 @@ def used_quotas(connection: duckdb.DuckDBPyConnection, config: Config, as_of: da
     return Used(*(dict(connection.execute(USED.format(what=what), span).fetchall()) for what in ("channel", "item_id", "category")))
 
 
-def lookback_us(config: Config) -> int:
+def lookback_us(config: Config, curve: FatigueCurve | None = None) -> int:
     """How far back a send may still bind or tire."""
     spans = [2 * DAY_US]
     for rule in config.binding_rules:
@@ -165,7 +187,8 @@ def lookback_us(config: Config) -> int:
             limit = rule.limit(rule.channels or config.channel_names)
             spans.append(limit.window_us if limit.per == "rolling" else LONGEST_MONTH_US)
         elif isinstance(rule, Weight):
-            spans.append(FADED * rule.fatigue(rule.channels or config.channel_names).half_life_us)
+            specs = specs_of(rule, config.channel_names, curve)
+            spans += [int(FADED * spec.half_life_us) for spec in specs] + [USUAL_RATE_US if rule.learned else 0]
     return max(spans) + DAY_US
 
 

@@ -22,11 +22,14 @@ from notif_rec.models.fit import fit_channel
 from notif_rec.models.interactions import Interactions
 from notif_rec.models.model import ChannelModel, Model
 from notif_rec.models.settings import ModelSettings
+from notif_rec.policy.rule import Weight
+from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.workflows.evidence import read_evidence
 from notif_rec.workflows.rates import fit_rates
+from notif_rec.workflows.tiredness import curve_json, fit_curve
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class TrainResult:
     model_id: str
     as_of: datetime
     channels: Mapping[str, Mapping[str, int]]
+    fatigue: FatigueCurve
     notes: tuple[str, ...]
     fresh: bool
 
@@ -52,6 +56,7 @@ class TrainResult:
             "model_id": self.model_id,
             "as_of": self.as_of.isoformat() + "Z",
             "channels": {name: dict(counts) for name, counts in self.channels.items()},
+            "fatigue": curve_json(self.fatigue),
             "notes": list(self.notes),
             "fresh": self.fresh,
         }
@@ -68,7 +73,9 @@ def train(store: Store, config: Config, as_of: datetime, *, jobs: int = 1, progr
         with store.connect(threads=jobs) as con:
             model = fit_model(con, config, as_of, model_id=model_id, jobs=jobs, progress=progress)
             rates = fit_rates(con, config, as_of, lambda since: fit_model(con, config, since, model_id="", jobs=jobs, progress=progress))
-        model = replace(model, extras={"engagement": rates.to_json()}, notes=(*model.notes, *rates.warnings))
+            curve = fit_curve(con, config, as_of)
+        extras = {"engagement": rates.to_json(), "fatigue": curve.to_json()}
+        model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
         save_model(folder, model)
         row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
         store.commit("train", {}, rows=[row])
@@ -85,6 +92,7 @@ def model_config_hash(config: Config) -> str:
         "events": dict(sorted(config.events.items())),
         "channels": config.channel_names,
         "seed": config.seed,
+        "fatigue": [rule.model_dump(mode="json") for rule in config.rules if isinstance(rule, Weight)],
         "rates": [config.attribution.total_seconds(), config.timezone, [c.exclude_seen for c in config.channels.values()]],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -149,7 +157,8 @@ def _existing(store: Store, model_id: str, folder: Path) -> Model | None:
     if not any(row.model_id == model_id for row in store.models()):
         return None
     try:
-        return load_model(folder)
+        known = load_model(folder)
+        return known if "fatigue" in known.extras else None  # of an earlier version
     except DataError as error:
         log.warning("%s; fitted again", error.problem)
         return None
@@ -168,4 +177,5 @@ def _result(model: Model, *, fresh: bool) -> TrainResult:
         name: {"users": channel.n_users, "items": channel.n_items, "interactions": channel.n_interactions}
         for name, channel in model.channels.items()
     }
-    return TrainResult(model.model_id, model.as_of, counts, model.notes, fresh)
+    curve = FatigueCurve.from_json(model.extras["fatigue"])
+    return TrainResult(model.model_id, model.as_of, counts, curve, model.notes, fresh)

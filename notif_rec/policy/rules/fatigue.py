@@ -1,4 +1,4 @@
-"""Each send makes the next one worth less."""
+"""Each send makes the next one worth less, by what is written or by what past sends show."""
 
 from __future__ import annotations
 
