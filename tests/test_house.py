@@ -24,7 +24,7 @@ FORBIDDEN_FILES = {"utils.py", "helpers.py", "common.py", "manager.py", "base.py
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "pandas", "polars"}
 FORBIDDEN_CALLS = {"joblib.load", "joblib.dump", "eval", "exec", "np.random.seed", "numpy.random.seed", "print"}
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
-HEAVY = {"duckdb", "pyarrow", "numpy", "scipy", "implicit", "numba", "pydantic", "yaml", "rich", "joblib"}
+HEAVY = {"duckdb", "pyarrow", "numpy", "scipy", "implicit", "numba", "pydantic", "yaml", "rich", "joblib", "pyspark"}
 UNFINISHED = re.compile(r"TODO|FIXME|XXX|NotImplementedError|HACK\b")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home|root|Users|tmp)/\w")
 
@@ -116,7 +116,7 @@ def written_files() -> list[Path]:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     names = listed.stdout.split("\0") if listed.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.glob("*.*")]
-    skipped = {"requirements.lock", "LICENSE", "tests/test_house.py"}
+    skipped = {"requirements.lock", "requirements-spark.lock", "LICENSE", "tests/test_house.py"}
     kinds = {".py", ".md", ".toml", ".yml", ".sh", ".txt", ""}
     return [ROOT / n for n in names if n and n not in skipped and Path(n).suffix in kinds and (ROOT / n).is_file()]
 

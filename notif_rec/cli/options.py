@@ -170,6 +170,11 @@ class AsOf(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
+def java_home() -> str | None:
+    """The environment's JAVA_HOME, which Spark's own launcher follows too."""
+    return os.environ.get("JAVA_HOME")
+
+
 def now() -> datetime:
     """The clock, in naive UTC and whole seconds: read here and nowhere else, once a command."""
     return datetime.now(UTC).replace(microsecond=0, tzinfo=None)

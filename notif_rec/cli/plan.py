@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, out_option, pass_settings, was_given
 from notif_rec.cli.render import Table, note, progress, show
 
@@ -25,14 +26,22 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--policy", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A config whose keys replace the workspace's"
 )
+@engine_option()
 @pass_settings
-def command(settings: Settings, as_of: datetime, out: Path | None, users: Path | None, channels: str | None, policy: Path | None) -> None:
+def command(
+    settings: Settings,
+    as_of: datetime,
+    out: Path | None,
+    users: Path | None,
+    channels: str | None,
+    policy: Path | None,
+    engine: str | None,
+) -> None:
     """Decide what to send, print it and why the rest is dropped; nothing is reserved and no list is published.
 
     With -o also writes preview lists. --users and --channels limit the plan (a canary).
     """
     from notif_rec.config import load_policy
-    from notif_rec.engines.local import LocalEngine
     from notif_rec.workflows.plan import Scope, plan
     from notif_rec.workflows.user_file import read_user_file
 
@@ -41,7 +50,8 @@ def command(settings: Settings, as_of: datetime, out: Path | None, users: Path |
     scope = Scope(tuple(read_user_file(users).to_pylist()) if users else None, tuple(channels.split(",")) if channels else ())
     with progress(settings) as advance:
         given = was_given("as_of")
-        result = plan(work.store, config, as_of, LocalEngine(settings.jobs), advance, as_of_given=given, scope=scope, out=out)
+        runs = open_engine(settings, config, engine)
+        result = plan(work.store, config, as_of, runs, advance, as_of_given=given, scope=scope, out=out)
     show_plan(settings, result.manifest, result.to_json())
 
 

@@ -11,7 +11,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from notif_rec.config.cross import TASTE, cross_problems
-from notif_rec.config.sections import CHANNELS, ChannelSettings, Exploration, Guards, Output, Quota, Share, SomeTime, Sources, Value, Zone
+from notif_rec.config.sections import (
+    CHANNELS,
+    ChannelSettings,
+    EngineSettings,
+    Exploration,
+    Guards,
+    Output,
+    Quota,
+    Share,
+    SomeTime,
+    Sources,
+    Value,
+    Zone,
+)
 from notif_rec.models.settings import ModelSettings
 from notif_rec.policy.load import AnyRule, binding_rules
 from notif_rec.policy.rule import Rule
@@ -43,6 +56,7 @@ class Config(StrictModel):
     retrain_after: Duration = Field(default=timedelta(days=1), description="`run` trains when the model is older")
     attribution: SomeTime = Field(default=timedelta(days=7), description="an outcome belongs to a send within this")
     output: Output = Output()
+    engine: EngineSettings = EngineSettings()
 
     @field_validator("events")
     @classmethod
@@ -67,12 +81,16 @@ class Config(StrictModel):
 
     @property
     def hash(self) -> str:
-        """64 hex digits that change with any resolved value, not with comments or spelling."""
-        return hashlib.sha256(json.dumps(self.to_json(), separators=(",", ":")).encode()).hexdigest()
+        """64 hex digits that change with any value that decides something, not with comments or spelling."""
+        return hashlib.sha256(json.dumps(self.decisive(), separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Every resolved key as plain JSON values, spelled as in the file; `Config.model_validate_json` reads it back."""
         return self.model_dump(mode="json")
+
+    def decisive(self) -> dict[str, Any]:
+        """`to_json` without `engine`: where work is done changes no byte of what comes out."""
+        return {key: value for key, value in self.to_json().items() if key != "engine"}
 
     def model_of(self, channel: str) -> ModelSettings:
         """The model settings of a channel: its own keys over `model:`; nothing repeats where what was seen is excluded."""

@@ -110,6 +110,29 @@ class Output(StrictModel):
         return names
 
 
+class EngineSettings(StrictModel):
+    """Where train, plan, evaluate, tune and ingest do their work; it changes no byte of what comes out."""
+
+    name: Literal["local", "spark"] = "local"
+    master: str = Field(default="local[*]", min_length=1, description="Spark's master, e.g. spark://host:7077; local[*] is this machine")
+    settings: dict[str, str] = Field(default={}, description="Spark's own settings, e.g. {spark.executor.memory: 8g}")
+
+    @field_validator("master")
+    @classmethod
+    def _of_a_cluster(cls, master: str) -> str:
+        if master.startswith("sc://"):
+            raise ValueError("Spark Connect (sc://) runs no tasks of ours; name the cluster's own master, e.g. spark://host:7077")
+        return master
+
+    @field_validator("settings")
+    @classmethod
+    def _of_spark(cls, settings: dict[str, str]) -> dict[str, str]:
+        for name in settings:
+            if not name.startswith("spark."):
+                raise ValueError(f"{show(name)} is no setting of Spark; their names begin with 'spark.'")
+        return settings
+
+
 class ChannelSettings(StrictModel):
     """One way to reach users."""
 

@@ -1,13 +1,19 @@
-"""The one verb of an engine: apply a task to every part of a table of users."""
+"""The two verbs of an engine: apply a task to every part of a table of users, and do a piece of work for each of a few things."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
+
+from notif_rec.errors import BugError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,51 @@ class Task:
     reads: pa.Schema
     writes: pa.Schema
 
-
-Progress = Callable[[str, int, int], None]
+    def apply(self, batch: pa.RecordBatch, context: Any) -> pa.RecordBatch:
+        """What the function makes of a batch; BugError where it is not what the task promised."""
+        made = self.function(batch, context)
+        if not made.schema.equals(self.writes):
+            raise BugError(f"a task wrote {made.schema}, it promised {self.writes}")
+        return made
 
 
 class Engine(Protocol):
     """Runs tasks: here, in other processes or on other machines."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether `each` does things side by side in other processes, so that work is worth cutting; each piece then reads for itself."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that one piece of work in `each` may use."""
 
     def map_parts(self, task: Task, parts: Sequence[Path], sink: Path, context: Path, progress: Progress) -> list[Path]:
         """Files in `sink`, one per file of `parts` and of the same name, in their order, each written whole or not at all.
 
         A part that stands in `sink` already is not made again.
         """
+
+    def each(self, work: Callable[[T], R], things: Sequence[T], stage: str, progress: Progress) -> Iterator[R]:
+        """What `work` returns for each thing, in the order of `things`; progress is told of `stage`.
+
+        work: a function at the top of a module, or a value with `__call__`, that carries what it needs as values and paths. It may be
+        done twice, and on another machine: it opens no catalogue, and what it writes appears whole. What it returns is small.
+        """
+
+
+def read_part(part: Path, reads: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches of a part, memory-mapped; BugError where its columns are not those that are read."""
+    with pa.memory_map(str(part)) as source:
+        reader = pa.ipc.open_file(source)
+        if not reader.schema.equals(reads):
+            raise BugError(f"a part has columns {reader.schema.names}, the task reads {reads.names}")
+        yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+
+
+def write_part(draft: Path, target: Path, writes: pa.Schema, batches: Sequence[pa.RecordBatch]) -> None:
+    """Writes batches to `draft`, which then takes its place as `target`."""
+    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, writes) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    draft.replace(target)

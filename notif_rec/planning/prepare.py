@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -21,13 +21,14 @@ from notif_rec.planning.facts import Facts
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
 from notif_rec.planning.taste import HALF_LIVES, Tastes, local_hours, tastes, zone_rows
 from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
-from notif_rec.store.store import Store, Version
+from notif_rec.store.store import Snapshot, Store, Version
 from notif_rec.tables import BUCKETS, PLANNING_INPUT
 
 SMALL_BATCH = 8192  # users
 Progress = Callable[[str, int, int], None]
 Columns = dict[str, pa.Array]
 Parts = list[tuple[Path, int]]  # files and their rows
+Each = Callable[[Callable[[Span], Parts], Sequence[Span], str, Progress], Iterator[Parts]]  # an engine's `each`
 ROWS_AT_ONCE = 1_000_000
 
 
@@ -55,6 +56,41 @@ def read_shared(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: date
     return Shared(read_item_log(connection, facts), zone_table(tuple(sorted(names)), now - span, now + 1))
 
 
+@dataclass(frozen=True)
+class Preparing:
+    """Prepares spans of buckets; can be sent to another process, which reads the store's files by path and opens no catalogue."""
+
+    snapshot: Snapshot
+    facts: Facts
+    as_of: datetime
+    directory: Path
+    users: npt.NDArray[np.int32] | None
+
+    def __call__(self, buckets: Span) -> Parts:
+        """Writes the files of a span. Holds about ROWS_AT_ONCE rows in memory, or one bucket where that is more."""
+        with self._connection.cursor() as cursor:
+            found = prepare_buckets(cursor, buckets, self.facts, self.as_of, shared=self._shared, only=self.users)
+            return _write(found, self.directory)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """One for all spans that a process prepares."""
+        connection = self.snapshot.connect()
+        connection.execute("SET parquet_metadata_cache = true")  # segments never change
+        return connection
+
+    @cached_property
+    def _shared(self) -> Shared:
+        return read_shared(self._connection, self.facts, self.as_of)
+
+
+def in_turn(work: Callable[[Span], Parts], spans: Sequence[Span], stage: str, progress: Progress) -> Iterator[Parts]:
+    """Each span after the other, here."""
+    for done, span in enumerate(spans, start=1):
+        yield work(span)
+        progress(stage, done, len(spans))
+
+
 def prepare(
     store: Store,
     version: Version,
@@ -63,24 +99,17 @@ def prepare(
     directory: Path,
     users: npt.NDArray[np.int32] | None = None,
     progress: Progress = lambda stage, done, total: None,
-    jobs: int = 1,
+    each: Each = in_turn,
 ) -> Prepared:
     """Writes `directory/bucket-NN.arrow` for every bucket, or run of small buckets from NN on, that holds a user.
 
-    `users`: codes to limit it to.
-
-    Holds about `jobs` times ROWS_AT_ONCE rows in memory, or one bucket where that is more.
+    users: codes to limit it to. each: does the spans, as Engine.each.
     """
-    with store.connect(version) as connection:
-        connection.execute("SET parquet_metadata_cache = true")  # segments never change
-        shared = read_shared(connection, facts, as_of)
-
-        def write(buckets: Span) -> Parts:
-            with connection.cursor() as cursor:
-                return _write(prepare_buckets(cursor, buckets, facts, as_of, shared=shared, only=users), directory)
-
+    snapshot = store.snapshot(version)
+    with snapshot.connect() as connection:
         spans = bucket_spans(connection)
-        written = [part for parts in _watched(_mapped(write, spans, jobs), spans, progress) for part in parts]
+    found = each(Preparing(snapshot, facts, as_of, directory, users), spans, "prepare", progress)
+    written = [part for parts in found for part in parts]
     return Prepared(tuple(path for path, _ in written), sum(rows for _, rows in written))
 
 
@@ -91,20 +120,6 @@ def bucket_spans(connection: duckdb.DuckDBPyConnection) -> list[Span]:
     rows = int(counted.fetchall()[0][0])
     width = min(max(BUCKETS * ROWS_AT_ONCE // max(rows, 1), 1), BUCKETS)
     return [(first, min(first + width, BUCKETS) - 1) for first in range(0, BUCKETS, width)]
-
-
-def _mapped(write: Callable[[Span], Parts], spans: list[Span], jobs: int) -> Iterator[Parts]:
-    if jobs <= 1:
-        yield from map(write, spans)
-        return
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(write, spans)
-
-
-def _watched(written: Iterator[Parts], spans: list[Span], progress: Progress) -> Iterator[Parts]:
-    for (_, last), parts in zip(spans, written, strict=True):
-        progress("prepare", last + 1, BUCKETS)
-        yield parts
 
 
 def _write(batches: dict[int, pa.RecordBatch], directory: Path) -> Parts:

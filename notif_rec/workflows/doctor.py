@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notif_rec.config import Config, load_config
+from notif_rec.engines.spark_needs import needs
 from notif_rec.errors import NotifRecError
 from notif_rec.policy.local_time import zone_names
 from notif_rec.store.place import refuse_network_disk
@@ -49,11 +50,11 @@ class Diagnosis:
         return {"healthy": self.healthy, "checks": [asdict(check) for check in self.checks]}
 
 
-def diagnose(config_path: Path, store_path: Path, as_of: datetime) -> Diagnosis:
-    """Every check that can be made here; nothing is written but a probe file that goes again."""
+def diagnose(config_path: Path, store_path: Path, as_of: datetime, java_home: str | None = None) -> Diagnosis:
+    """Every check that can be made here; nothing is written but a probe file that goes again. java_home: the environment's."""
     checks = [python(), sqlite(), zones(), blas(), memory()]
     config, config_check = read_config(config_path)
-    checks += [config_check, *place(store_path)]
+    checks += [config_check, *spark(config, java_home), *place(store_path)]
     if store_path.is_dir():
         store, store_check = open_store(store_path)
         checks.append(store_check)
@@ -107,6 +108,16 @@ def read_config(path: Path) -> tuple[Config | None, Check]:
     except NotifRecError as error:
         return None, Check("config", "fail", error.problem, error.fix)
     return config, Check("config", "ok", f"{path} ({', '.join(config.channel_names)})")
+
+
+def spark(config: Config | None, java_home: str | None) -> Iterable[Check]:
+    """pyspark and Java, which only `engine: spark` needs."""
+    asked = config is not None and config.engine.name == "spark"
+    for need in needs(java_home):
+        if need.fix and not asked:
+            yield Check(need.name, "ok", f"{need.found} (only --engine spark needs it)")
+        else:
+            yield Check(need.name, "fail" if need.fix else "ok", need.found, need.fix)
 
 
 def open_store(path: Path) -> tuple[Store | None, Check]:

@@ -125,7 +125,7 @@ def _made(
     folder = _folder(store, plan_id)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(mode=0o700, parents=True)
-    prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress)
+    prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress, engine.each)
     with store.connect(version) as connection:
         used = used_quotas(connection, config, as_of)
     return _priced(planner, prepared, quotas_of(config), used, folder, store.root, engine, progress, plan_id)
@@ -225,7 +225,7 @@ def _manifest(
         "gap": outcome.gap,
         "prices": _prices(config, outcome.prices, planner.context),
         "warnings": _warnings(config, planner),
-        "config": config.to_json(),
+        "config": config.decisive(),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from notif_rec.planning import prepare as preparing
-from notif_rec.planning.prepare import prepare
+from notif_rec.planning.prepare import in_turn, prepare
 from notif_rec.store.store import Store
 from notif_rec.tables import BUCKETS, STORED
 from tests.planning.test_prepare import same
@@ -91,20 +93,27 @@ def read(files: tuple[Path, ...]) -> list[dict[str, Any]]:
     return [row for table in tables for row in table.to_pylist()]
 
 
-@pytest.mark.parametrize(("rows_at_once", "small", "jobs"), [(1_000_000, 8192, 1), (1_000_000, 0, 1), (1, 0, 2)])
+def elsewhere(work: Any, spans: Sequence[Any], stage: str, progress: Any) -> Iterator[Any]:
+    """As an engine whose workers get a copy each."""
+    for done, span in enumerate(spans, start=1):
+        yield pickle.loads(pickle.dumps(work))(span)
+        progress(stage, done, len(spans))
+
+
+@pytest.mark.parametrize(("rows_at_once", "small", "each"), [(1_000_000, 8192, in_turn), (1_000_000, 0, in_turn), (1, 0, elsewhere)])
 def test_every_user_of_a_store_gets_a_row_in_the_file_of_the_own_bucket_or_in_one_of_many_small_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, small: int, jobs: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, small: int, each: Any
 ) -> None:
     monkeypatch.setattr(preparing, "ROWS_AT_ONCE", rows_at_once)
     monkeypatch.setattr(preparing, "SMALL_BATCH", small)
     store, steps = committed(tmp_path / "store"), []
-    made = prepare(store, store.version(), FACTS, AS_OF, tmp_path, progress=lambda *step: steps.append(step), jobs=jobs)
+    made = prepare(store, store.version(), FACTS, AS_OF, tmp_path, progress=lambda *step: steps.append(step), each=each)
     order = {row["user_id"]: (row["user_hash"] % BUCKETS, row["user_id"]) for row in user_ids(IDS)}
     same(read(made.files), sorted(expected(world()), key=lambda row: order[row["user_id"]]))
     assert made.users == 9
     held = sorted({bucket for bucket, _ in order.values()})
     assert [path.name for path in made.files] == [f"bucket-{bucket:02d}.arrow" for bucket in (held[:1] if small else held)]
-    assert steps[-1] == ("prepare", BUCKETS, BUCKETS)
+    assert steps[-1] == ("prepare", len(steps), len(steps)) and len(steps) == (1 if rows_at_once > 1 else BUCKETS // 2)
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -1,0 +1,125 @@
+"""Spark gives what the local engine gives: the same bytes, through commands and workflows, however it cuts and whatever dies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notif_rec.config import load_config
+from notif_rec.engines.local import LocalEngine
+from notif_rec.errors import ConfigError, DataError, NotifRecError
+from notif_rec.workflows import plan as planning
+from notif_rec.workflows.plan import plan
+from notif_rec.workflows.plans import sends_path
+from tests.end_to_end.desk import Desk
+from tests.end_to_end.worlds import World, stamp
+from tests.engines import dying
+from tests.engines.conftest import copied
+
+pytestmark = pytest.mark.spark
+Open = Callable[..., Any]
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    return None
+
+
+def planned(desk: Desk, world: World, engine: Any) -> tuple[dict[str, Any], bytes]:
+    """The plan's manifest and the bytes of its sends."""
+    made = plan(desk.store, load_config(desk.folder / "notif_rec.yml"), world.as_of, engine, silent)
+    assert made.made
+    return dict(made.manifest), sends_path(desk.store, made.manifest["plan_id"]).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def local_plan(trained: Desk, world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+    """What Spark must come to."""
+    manifest, sends = planned(copied(trained, tmp_path_factory.mktemp("local") / "desk"), world, LocalEngine(1))
+    assert sum(manifest["sends"].values()) > 30 and manifest["prices"], "quotas bind, so that prices are searched"
+    return manifest, sends
+
+
+@pytest.fixture(scope="session")
+def free_plan(trained: Desk, world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+    """The same without quotas: one pass over the users."""
+    return planned(without_quotas(copied(trained, tmp_path_factory.mktemp("free") / "desk"), world), world, LocalEngine(1))
+
+
+def without_quotas(desk: Desk, world: World, **more: Any) -> Desk:
+    """The workspace with another policy."""
+    desk.configure({**world.policy, "quotas": [], **more})
+    return desk
+
+
+@pytest.mark.parametrize(("zone", "rows"), [("UTC", "10000"), ("America/New_York", "7")])
+def test_the_plan_is_the_local_one_in_any_zone_and_any_cut(
+    desk: Desk, world: World, spark: Open, local_plan: tuple[dict[str, Any], bytes], zone: str, rows: str
+) -> None:
+    engine = spark(spark__sql__session__timeZone=zone, spark__sql__execution__arrow__maxRecordsPerBatch=rows)
+    assert planned(desk, world, engine) == local_plan
+
+
+def test_a_worker_that_is_killed_once_changes_nothing(
+    desk: Desk, world: World, spark: Open, free_plan: tuple[dict[str, Any], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills: list[Path] = []
+    monkeypatch.setattr(planning, "PLAN", replace(planning.PLAN, load_context=dying.context_that_kills_once))
+    monkeypatch.setattr(planning.shutil, "rmtree", lambda folder, **_: kills.extend(Path(folder).glob("context-*/killed")))
+    assert planned(without_quotas(desk, world), world, spark()) == free_plan
+    assert kills, "nobody was killed"
+
+
+def test_each_does_things_in_their_order_and_again_where_a_worker_dies(spark: Open, tmp_path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    found = spark().each(dying.double_or_die_once, [(n, tmp_path) for n in range(5)], "double", lambda *step: steps.append(step))
+    assert list(found) == [0, 2, 4, 6, 8]
+    assert {path.name for path in tmp_path.iterdir()} == {"killed-1", "killed-3"}
+    assert steps[-1] == ("double", 5, 5)
+    assert list(spark().each(dying.double_or_die_once, [], "double", silent)) == []
+
+
+@pytest.mark.parametrize(
+    ("work", "kind", "said"),
+    [
+        (dying.refuse, DataError, "7: not good"),
+        (dying.stumble, NotifRecError, "work: Spark gave up a task: ZeroDivisionError: there is a hole here"),
+        (dying.die, NotifRecError, "work: Spark gave up a task: its worker process ended each time, killed or out of memory"),
+    ],
+)
+def test_work_that_fails_is_told_in_words(spark: Open, work: Any, kind: type[NotifRecError], said: str) -> None:
+    with pytest.raises(kind) as caught:
+        list(spark().each(work, [7], "work", silent))
+    assert (type(caught.value), caught.value.problem) == (kind, said)
+    assert caught.value.fix
+
+
+def test_a_store_that_executors_do_not_see_is_refused(spark: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = spark()
+    engine.refuse_hidden(tmp_path)
+    monkeypatch.setattr(Path, "touch", lambda self, mode: None)  # as on a disk of the driver's own: no executor finds the file
+    with pytest.raises(ConfigError, match="executors do not see it") as caught:
+        engine.refuse_hidden(tmp_path)
+    assert "mount at the same path" in caught.value.fix
+
+
+def test_the_installed_command_plans_applies_and_audits_as_the_local_one(
+    desk: Desk, world: World, spark: Open, free_plan: tuple[dict[str, Any], bytes]
+) -> None:
+    engine = {"name": "spark", "master": "local[1]", "settings": {"spark.sql.session.timeZone": "Asia/Kathmandu"}}
+    config = without_quotas(desk, world, engine=engine).folder / "notif_rec.yml"
+    command = [sys.executable, "-m", "notif_rec.cli.main", "plan", "--as-of", stamp(world.as_of), "--json", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), "Spark speaks into its own log"
+    told = json.loads(done.stdout)
+    assert (told["plan_id"], told["value"], told["sends"]) == tuple(free_plan[0][key] for key in ("plan_id", "value", "sends"))
+    assert sends_path(desk.store, told["plan_id"]).read_bytes() == free_plan[1]
+    assert desk.call("apply", "latest")["applied"]
+    assert desk.call("audit")["violations"] == []
