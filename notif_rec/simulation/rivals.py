@@ -6,7 +6,7 @@ score or popularity, first come first served: no probabilities, no value, no per
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from notif_rec.engines.engine import Engine, Progress, Task
+from notif_rec.engines.engine import Engine, Progress, R, T, Task
 from notif_rec.planning.choose import Choice, choose, past_of, pool_of
 from notif_rec.planning.context import PlanContext, Prices, Worth
 from notif_rec.planning.decisions import decisions_of
@@ -100,6 +100,20 @@ class Instead:
 
     engine: Engine
     planner: Planner
+
+    @property
+    def apart(self) -> bool:
+        """As Engine.apart."""
+        return self.engine.apart
+
+    @property
+    def threads(self) -> int:
+        """As Engine.threads."""
+        return self.engine.threads
+
+    def each(self, work: Callable[[T], R], things: Sequence[T], stage: str, progress: Progress) -> Iterator[R]:
+        """As Engine.each."""
+        return self.engine.each(work, things, stage, progress)
 
     def map_parts(self, task: Task, parts: Sequence[Path], sink: Path, context: Path, progress: Progress) -> list[Path]:
         """As Engine.map_parts."""
