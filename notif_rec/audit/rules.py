@@ -36,7 +36,7 @@ def rule_checks(rules: Sequence[Entry], channels: Sequence[str]) -> Iterator[Che
 
 def unchecked(rules: Sequence[Entry]) -> list[str]:
     """Rules of the policy that no query here covers."""
-    return sorted({str(r["rule"]) for r in rules} - set(CHECKS) - {"fatigue"})
+    return sorted({str(r["rule"]) for r in rules} - set(CHECKS) - {"fatigue", "recovering"})
 
 
 BOUND = "NOT ((transactional AND $exempt) OR (NOT transactional AND $exempt_marketing))"

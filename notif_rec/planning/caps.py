@@ -1,4 +1,4 @@
-"""The rules that count, as arrays for compiled code: caps and fatigue."""
+"""The rules that count, as arrays for compiled code: caps, fatigue, and items that recover."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.errors import ConfigError
-from notif_rec.policy.rule import Cap, CapSpec, Counting, FatigueSpec, Rule, Weight
+from notif_rec.policy.rule import Cap, CapSpec, Counting, FatigueSpec, ItemWeight, Rule, Weight
 from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.tables import CLASSES
 
@@ -53,6 +53,16 @@ class Fatigues(NamedTuple):
     ahead: ByteArray
 
 
+class Recoveries(NamedTuple):
+    """One row a rule by which items recover: value − penalty · 2^(−age / half_life). channels, binds and counts as in Caps."""
+
+    channels: ByteArray
+    binds: ByteArray
+    counts: ByteArray
+    half_life_us: npt.NDArray[np.float64]
+    penalty: npt.NDArray[np.float64]
+
+
 def caps_of(rules: Sequence[Rule], channels: tuple[str, ...], categories: tuple[str, ...]) -> Caps:
     """The caps among `rules` in their order, then one per channel that keeps two sends from sharing a moment.
 
@@ -89,6 +99,18 @@ def fatigues_of(rules: Sequence[Rule], channels: tuple[str, ...], curve: Fatigue
         half_life_us=np.array([spec.half_life_us for _, spec in found], dtype=np.float64),
         keep=np.array([1.0 - spec.strength for _, spec in found], dtype=np.float64),
         ahead=np.array([rule.learned and curve is not None for rule, _ in found], dtype=np.uint8),
+    )
+
+
+def recoveries_of(rules: Sequence[Rule], channels: tuple[str, ...]) -> Recoveries:
+    """The rules by which items recover, in their order."""
+    found = [(rule, rule.recovery(rule.channels or channels)) for rule in rules if isinstance(rule, ItemWeight)]
+    return Recoveries(
+        channels=_flags([[c in spec.channels for c in channels] for _, spec in found], len(channels)),
+        binds=_flags([_binds(rule) for rule, _ in found], len(CLASSES)),
+        counts=_flags([_counts(rule) for rule, _ in found], len(CLASSES)),
+        half_life_us=np.array([spec.half_life_us for _, spec in found], dtype=np.float64),
+        penalty=np.array([spec.penalty for _, spec in found], dtype=np.float64),
     )
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from notif_rec.errors import ConfigError
 from notif_rec.models.model import Model
-from notif_rec.planning.caps import Caps, Fatigues, caps_of, fatigues_of
+from notif_rec.planning.caps import Caps, Fatigues, Recoveries, caps_of, fatigues_of, recoveries_of
 from notif_rec.planning.grid import STEP_US, Grid, grid_between
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
@@ -179,6 +179,10 @@ class PlanContext:
     @cached_property
     def fatigues(self) -> Fatigues:
         return fatigues_of(self.rules, self.names, self.curve)
+
+    @cached_property
+    def recoveries(self) -> Recoveries:
+        return recoveries_of(self.rules, self.names)
 
     @cached_property
     def name_order(self) -> IntArray:

@@ -73,6 +73,7 @@ def fates_of(user: pa.RecordBatch, context: PlanContext) -> list[Fate]:
             if not numbers and (lane, r) not in sent[0]:
                 numbers = _numbers(offers.verdict.full[0, lane] or offers.verdict.touch[0, lane], order)
             at = sent[0].get((lane, r), sent[1].get((lane, r)))
+            lost = 0.0 if ranking.penalty is None else float(ranking.penalty[lane, 0, r])
             p_open, p_click, p_unsubscribe = ranking.p_open[0, channel], ranking.p_click[lane, 0, r], ranking.p_unsubscribe[0, channel]
             found.append(
                 Fate(
@@ -84,7 +85,7 @@ def fates_of(user: pa.RecordBatch, context: PlanContext) -> list[Fate]:
                     p_open=float(p_open),
                     p_click=float(p_click),
                     p_unsubscribe=float(p_unsubscribe),
-                    value=_value(context, float(p_open), float(p_click), float(p_unsubscribe), item),
+                    value=_value(context, float(p_open), float(p_click), float(p_unsubscribe), item) - lost,
                     send_at=None if at is None else _time(context.grid.first_us + STEP_US * at),
                     shadow=(lane, r) in sent[1],
                     reasons=() if (lane, r) in sent[0] else tuple(clock.reason(n, channel, item) for n in numbers),

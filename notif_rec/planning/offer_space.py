@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from notif_rec.planning.caps import Recoveries
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,3 +57,4 @@ class Chances(NamedTuple):
     opened: float
     clicked: float
     unsubscribed: float
+    recoveries: Recoveries

@@ -15,6 +15,7 @@ from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US, has, is_empty
 from notif_rec.planning.offer_space import Built, Chances, Made, Work
 from notif_rec.planning.ranking import Ranking, rank_candidates
+from notif_rec.planning.recovering import demoted, penalty_of
 from notif_rec.planning.slots import MAX_SLOTS, find_slots
 from notif_rec.planning.users import SentItems, Users, unpack_users
 from notif_rec.planning.verdict import Verdict, judge
@@ -70,7 +71,7 @@ def make_offers(batch: pa.RecordBatch, context: PlanContext, *, everything: bool
     """The offers of every user in `batch` (tables.PLANNING_INPUT), whatever the prices."""
     users = unpack_users(batch, context.lookup, len(context.channels), len(context.audiences))
     verdict = judge(users, context)
-    ranking = rank_candidates(users, verdict, context, everything=everything)
+    ranking = demoted(rank_candidates(users, verdict, context, everything=everything), users, context)
     made, counts, fate = _build(users, verdict, ranking, context)
     return _compressed(users, verdict, ranking, made, counts, fate, context)
 
@@ -90,7 +91,8 @@ def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContex
         ranks=np.full((*shape, widest), -1, dtype=np.int16),
     )
     weights = hour_weights(context.engagement.hours, users.hours)
-    chances = Chances(ranking.p_click, ranking.p_open, ranking.p_unsubscribe, weights, worth.opened, worth.clicked, worth.unsubscribed)
+    rates = ranking.p_click, ranking.p_open, ranking.p_unsubscribe
+    chances = Chances(*rates, weights, worth.opened, worth.clicked, worth.unsubscribed, context.recoveries)
     counts, fate = np.zeros(users.n, dtype=np.int64), np.zeros(ranking.item.shape, dtype=np.uint64)
     built, work = _scratch(widest, grid.n_words, context)
     _offer(
@@ -197,6 +199,7 @@ def _meet(
             channel = lanes.channel[built.lane[b]]
             weight = chances.hour_weight[u, channel, hour[moment]]
             value = _value(u, b, weight, built, item, items, channel, chances)
+            value -= _penalty(u, b, first_us + moment * STEP_US, built, item, lanes, sent, chances.recoveries)
             if value <= 0.0:
                 continue
             made.lane[u, n], made.moment[u, n], made.content[u, n] = built.lane[b], moment, b
@@ -241,6 +244,15 @@ def _value(u: int, b: int, weight: float, built: Any, item: Any, items: Any, cha
         clicks += items.value[item[lane, u, r]] * inside(chances.p_click[lane, u, r] * weight)
     opened = chances.opened * inside(chances.p_open[u, channel] * weight)
     return float(opened + chances.clicked * clicks + chances.unsubscribed * chances.p_unsubscribe[u, channel])
+
+
+@inner
+def _penalty(u: int, b: int, us: int, built: Any, item: Any, lanes: Any, sent: Any, recoveries: Any) -> float:
+    """What the items of a message lose because the user was sent them of late."""
+    lane, total = built.lane[b], 0.0
+    for i in range(built.size[b] if len(recoveries.penalty) else 0):
+        total += penalty_of(u, item[lane, u, built.ranks[b, i]], lanes.channel[lane], lanes.item_class[lane], us, sent, recoveries)
+    return total
 
 
 @inner

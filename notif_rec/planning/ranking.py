@@ -22,7 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 class Ranking:
     """item, score, source, p_click: (n_lanes, n_users, k), item -1 where a list ends or the lane is closed to the user.
 
-    p_open, p_unsubscribe: (n_users, n_channels). eligible: (n_lanes,) items that somebody could be sent.
+    p_open, p_unsubscribe: (n_users, n_channels). eligible: (n_lanes,) items that somebody could be sent. penalty: (n_lanes, n_users, k)
+    what items that recover lose at the plan's first moment, None where no rule asks.
     """
 
     item: npt.NDArray[np.int32]
@@ -32,6 +33,7 @@ class Ranking:
     p_open: FloatArray
     p_unsubscribe: FloatArray
     eligible: IntArray
+    penalty: FloatArray | None = None
 
 
 def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, everything: bool = False) -> Ranking:

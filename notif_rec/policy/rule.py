@@ -84,6 +84,15 @@ class FatigueSpec:
     tired: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RecoverySpec:
+    """An item's value is lowered by penalty · 2^(−age / half_life_us), age since it last went to the user on any of `channels`."""
+
+    channels: tuple[str, ...]
+    half_life_us: int
+    penalty: float
+
+
 class Rule(StrictModel):
     """One entry under `rules:`. `channels` empty = all configured channels."""
 
@@ -173,3 +182,11 @@ class Weight(Counting):
     @abstractmethod
     def fatigue(self, channels: tuple[str, ...]) -> FatigueSpec:
         """How earlier sends lower the value of the next."""
+
+
+class ItemWeight(Counting):
+    """Lowers the value of single items."""
+
+    @abstractmethod
+    def recovery(self, channels: tuple[str, ...]) -> RecoverySpec:
+        """How a send of an item lowers the value of the same item later."""

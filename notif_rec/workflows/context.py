@@ -23,7 +23,7 @@ from notif_rec.planning.caps import named_categories, specs_of
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts, SegmentMap
 from notif_rec.planning.quotas import Quota, Used
-from notif_rec.policy.rule import Cap, Rule, Weight
+from notif_rec.policy.rule import Cap, ItemWeight, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.rows import ModelRow
@@ -33,6 +33,7 @@ from notif_rec.tables import CLASSES
 DAY_US = 86_400_000_000
 LONGEST_MONTH_US = 32 * DAY_US
 FADED = 30  # half-lives after which a send no longer tires anybody (2^-30)
+RECOVERED = 10  # half-lives after which an item is as good as new (2^-10)
 
 ITEMS = """
 SELECT item, channels, epoch_us(created_at) AS created_us, epoch_us(expires_at) AS expires_us, item_class, audience, category, value
@@ -189,6 +190,8 @@ def lookback_us(config: Config, curve: FatigueCurve | None = None) -> int:
         elif isinstance(rule, Weight):
             specs = specs_of(rule, config.channel_names, curve)
             spans += [int(FADED * spec.half_life_us) for spec in specs] + [USUAL_RATE_US if rule.learned else 0]
+        elif isinstance(rule, ItemWeight):
+            spans.append(RECOVERED * rule.recovery(rule.channels or config.channel_names).half_life_us)
     return max(spans) + DAY_US
 
 

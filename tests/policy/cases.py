@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from notif_rec.policy.load import REGISTRY
-from notif_rec.policy.rule import Cap, CapSpec, Filter, Moments, Rule, UserBatch, Weight
+from notif_rec.policy.rule import Cap, CapSpec, Filter, ItemWeight, Moments, Rule, UserBatch, Weight
 from notif_rec.strict_yaml import load_yaml
 from notif_rec.tables import CONSENTS
 from tests.oracles.caps import Sent, calendar_ok, fatigue_weight, rolling_ok, span, wall
@@ -56,10 +56,12 @@ def cases(path: Path) -> list[Case]:
 
 
 def answer(case: Case, at: datetime, channel: str) -> Any:
-    """allowed or blocked, or for a weight the number, of a send on `channel` at `at`."""
+    """allowed or blocked, or for a weight the number (for one of items, what it takes), of a send on `channel` at `at`."""
     free = channel not in (case.rule.channels or CHANNELS) or case.entry.get("candidate", {}).get("class", "marketing") in case.rule.exempt
     if isinstance(case.rule, Weight):
         return 1.0 if free else weight(case, at)
+    if isinstance(case.rule, ItemWeight):
+        return 0.0 if free else taken(case, at)
     if isinstance(case.rule, Filter):
         return "allowed" if free or passes(case, at, channel) else "blocked"
     assert isinstance(case.rule, Cap)
@@ -92,7 +94,7 @@ def moments(case: Case, at: datetime) -> Moments:
 
 def history(case: Case, channels: tuple[str, ...]) -> list[Sent]:
     """The sends that count for the rule."""
-    assert isinstance(case.rule, Cap | Weight)
+    assert isinstance(case.rule, Cap | Weight | ItemWeight)
     found = []
     for entry in case.entry.get("history", ()):
         kind = entry.get("class", "marketing")
@@ -130,3 +132,11 @@ def weight(case: Case, at: datetime) -> float:
     spec = case.rule.fatigue(case.rule.channels or CHANNELS)
     times = [s.at for s in history(case, spec.channels)]
     return fatigue_weight(times, at, timedelta(microseconds=spec.half_life_us), spec.strength)
+
+
+def taken(case: Case, at: datetime) -> float:
+    assert isinstance(case.rule, ItemWeight)
+    spec = case.rule.recovery(case.rule.channels or CHANNELS)
+    item = case.entry.get("candidate", {}).get("item", "new")
+    times = [s.at for s in history(case, spec.channels) if item in s.items and s.at <= at]
+    return float(spec.penalty * 2.0 ** (-((at - max(times)) / timedelta(microseconds=spec.half_life_us)))) if times else 0.0
