@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from notif_rec.causal.logged import Limits, Logged, cluster_sums, total_by, values
+from notif_rec.causal.logged import Limits, Logged, cluster_sums, gradient_of, total_by, value_of
 
 FloatArray = npt.NDArray[np.float64]
 DRAWS = 1000
@@ -33,56 +32,72 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Resampled:
-    """Estimates by name, from the logs as they are (point) and from each resample of their users (draws); n: drawn each time."""
+class Estimates:
+    """values: of the policy, by estimator. differences: to the other policy by the same estimator, or to what the logs brought."""
 
-    point: Mapping[str, float]
-    draws: Mapping[str, FloatArray]
-    n: int
-
-    def estimates(self) -> dict[str, Estimate]:
-        """Every estimator with its interval."""
-        return {name: _estimate(self.point[name], self.draws[name], self.n) for name in self.point}
-
-    def difference(self, other: Resampled, name: str, against: str) -> Estimate:
-        """`name` here less `against` there, resample by resample: both were drawn with the same seed from the same users."""
-        return _estimate(self.point[name] - other.point[against], self.draws[name] - other.draws[against], self.n)
+    values: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+    others: Mapping[str, Estimate]  # what the differences are to
 
 
-def _estimate(point: float, draws: FloatArray, n: int) -> Estimate:
-    """Percentiles taken so far out that few users get Student's width: a bootstrap draws as if their spread were known.
-
-    Source: Hesterberg, "What teachers should know about the bootstrap", 2015, section 5.3 (expanded percentile interval).
-    """
-    tail = (1.0 - CONFIDENCE) / 2.0
-    small = np.sqrt(n / max(1, n - 1))
-    outer = float(special.ndtr(small * special.stdtrit(max(1, n - 1), tail)))
-    low, high = np.nanquantile(draws, [outer, 1.0 - outer])
-    return Estimate(float(point), float(small * np.nanstd(draws)), float(low), float(high))
-
-
-def resample(logged: Logged, limits: Limits, seed: int, draws: int = DRAWS) -> Resampled:
-    """Every estimate of `logged`, and of `draws` samples of its clusters with replacement; the same seed draws the same clusters."""
+def estimate(logged: Logged, limits: Limits, against: tuple[Logged, Limits] | None, seed: int, draws: int = DRAWS) -> Estimates:
+    """Every estimator that the logs allow, with its interval; both policies are resampled alike. The same seed, the same users."""
     random = np.random.default_rng(seed)
-    sums = _bagged(cluster_sums(logged, limits), logged.n_clusters, random)
-    names, matrix = list(sums), np.stack(list(sums.values()), axis=1)
-    point = values(dict(zip(names, matrix.sum(axis=0), strict=True)))
-    n = len(matrix)
-    parts = [values(_drawn(names, matrix, n, min(CHUNK, draws - at), random)) for at in range(0, draws, CHUNK)]
-    return Resampled({k: float(v) for k, v in point.items()}, {k: np.concatenate([p[k] for p in parts]) for k in point}, n)
+    mine = cluster_sums(logged, limits)
+    theirs = mine if against is None else cluster_sums(*against)
+    bag = random.permutation(np.arange(logged.n_clusters) % BAGS) if logged.n_clusters > BAGS else None
+    drawn = _Draws(min(logged.n_clusters, BAGS), draws, random)
+
+    def of(sums: FloatArray, less: FloatArray | None = None) -> Estimate:
+        both = sums if less is None else np.hstack([sums, less])
+        return drawn.estimate(both if bag is None else np.stack([total_by(bag, column, BAGS) for column in both.T], axis=1))
+
+    other = {name: theirs["logged" if against is None else name] for name in logged.names}
+    return Estimates(
+        values={name: of(mine[name]) for name in ("logged", *logged.names)},
+        differences={name: of(mine[name], other[name]) for name in logged.names},
+        others={name: of(sums) for name, sums in other.items()},
+    )
 
 
-def _drawn(names: Sequence[str], matrix: FloatArray, n: int, draws: int, random: np.random.Generator) -> dict[str, FloatArray]:
-    counts = random.multinomial(n, np.full(n, 1.0 / n), size=draws)
-    return dict(zip(names, (counts @ matrix).T, strict=True))
+class _Draws:
+    """How often each of n clusters is drawn in each resample, the same for every statistic."""
+
+    def __init__(self, n: int, draws: int, random: np.random.Generator) -> None:
+        self.n = n
+        self.counts = [random.multinomial(n, np.full(n, 1.0 / n), min(CHUNK, draws - at)).astype(float) for at in range(0, draws, CHUNK)]
+
+    def estimate(self, sums: FloatArray) -> Estimate:
+        """The value of (n, 5) sums, or with (n, 10) of the first five less that of the rest, with its bootstrap-t interval.
+
+        Weights make values skewed, and a mean that came out low has too small an error of its own: each resample is measured in its own
+        errors. Source: Efron and Tibshirani, "An introduction to the bootstrap", section 12.5; errors by the linear part of the ratio.
+        """
+        first, second = np.triu_indices(sums.shape[1])
+        pairs = sums[:, first] * sums[:, second]
+        value, error = _measured(sums.sum(axis=0), pairs.sum(axis=0), first, second)
+        small = np.sqrt(self.n / max(1, self.n - 1))
+        if not error > 0.0:
+            return Estimate(float(value), 0.0, float(value), float(value))
+        parts = [_measured(counts @ sums, counts @ pairs, first, second) for counts in self.counts]
+        moved, errors = np.concatenate([v for v, _ in parts]) - value, np.concatenate([e for _, e in parts])
+        sound = (errors > 0.0) & np.isfinite(moved)
+        tail = (1.0 - CONFIDENCE) / 2.0
+        below, above = np.quantile(moved[sound] / errors[sound], [1.0 - tail, tail]) if sound.any() else (np.inf, -np.inf)
+        return Estimate(float(value), float(small * error), float(value - below * error), float(value - above * error))
 
 
-def _bagged(sums: Mapping[str, FloatArray], n: int, random: np.random.Generator) -> dict[str, FloatArray]:
-    """The sums of at most BAGS groups of clusters of equal size, give or take one."""
-    if n <= BAGS:
-        return dict(sums)
-    bag = random.permutation(np.arange(n) % BAGS)
-    return {name: total_by(bag, column, BAGS) for name, column in sums.items()}
+def _measured(
+    sums: FloatArray, pairs: FloatArray, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray]:
+    """The value and its standard error from (…, k) sums and the sums of their products. The linear part of a ratio has mean 0."""
+    value, gradient = value_of(sums[..., :5]), gradient_of(sums[..., :5])
+    if sums.shape[-1] > 5:
+        value = value - value_of(sums[..., 5:])
+        gradient = np.concatenate([gradient, -gradient_of(sums[..., 5:])], axis=-1)
+    twice = np.where(first == second, 1.0, 2.0)
+    square = (gradient[..., first] * gradient[..., second] * twice * pairs).sum(axis=-1)
+    return value, np.sqrt(np.maximum(square, 0.0))
 
 
 def lower_bound(logged: Logged, confidence: float = CONFIDENCE) -> float:

@@ -6,7 +6,6 @@ w = π_e/π_b, q̂ a model's prediction of r. Every estimator is a few sums over
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,39 +85,55 @@ def shrunk(weight: FloatArray, shrink: float) -> FloatArray:
 
 
 def cluster_sums(logged: Logged, limits: Limits) -> dict[str, FloatArray]:
-    """What `values` needs of each cluster, by name."""
-    w, r = logged.weight, logged.reward
-    sums = {"units": logged.units, "expected": logged.expected, "taken": logged.taken}
-    rows = {"w": w, "wr": w * r, "clipped": np.minimum(w, limits.clip) * r}
-    if logged.predicted is not None and logged.direct is not None:
-        missed = r - logged.predicted
-        sums["direct"] = logged.direct
-        rows |= {"wq": w * missed, "switched": w * (w <= limits.switch) * missed, "shrunk": shrunk(w, limits.shrink) * missed}
-    return sums | {name: total_by(logged.cluster, row, logged.n_clusters) for name, row in rows.items()}
+    """(n_clusters, 5) for every estimator, and `logged` (what the logs themselves brought): the sums that `value_of` needs, COLUMNS.
 
-
-def values(sums: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """The estimates from sums over clusters (arrays of one shape: an entry a resample), and `logged`, what the logs themselves brought.
-
-    Source: the definitions as in Saito et al., NeurIPS'21 Datasets (Open Bandit), section 4; the self-normalised ones divide by Σ w
-    and multiply by what it estimates.
+    Source: the definitions as in Saito et al., NeurIPS'21 Datasets (Open Bandit), section 4.
     """
-    units = sums["units"]
-    weight = np.where(sums["w"] > 0, sums["w"], np.nan)  # a resample without any weight has no self-normalised value
-    normal = sums["expected"] / units / weight
-    found = {
-        "logged": sums["taken"] / units,
-        "ips": sums["wr"] / units,
-        "clipped_ips": sums["clipped"] / units,
-        "snips": sums["wr"] * normal,
+    w, r, none = logged.weight, logged.reward, np.zeros(logged.n_clusters)
+
+    def total(row: FloatArray) -> FloatArray:
+        return total_by(logged.cluster, row, logged.n_clusters)
+
+    weighted = total(w * r)
+    parts = {
+        "logged": (logged.taken, none),
+        "ips": (weighted, none),
+        "clipped_ips": (total(np.minimum(w, limits.clip) * r), none),
+        "snips": (none, weighted),
     }
-    if "direct" not in sums:
-        return found
-    direct = sums["direct"] / units
-    return found | {
-        "dm": direct,
-        "dr": direct + sums["wq"] / units,
-        "sndr": direct + sums["wq"] * normal,
-        "switch_dr": direct + sums["switched"] / units,
-        "dros": direct + sums["shrunk"] / units,
-    }
+    if logged.predicted is not None and logged.direct is not None:
+        missed, direct = r - logged.predicted, logged.direct
+        parts |= {
+            "dm": (direct, none),
+            "dr": (direct + total(w * missed), none),
+            "sndr": (direct, total(w * missed)),
+            "switch_dr": (direct + total(w * (w <= limits.switch) * missed), none),
+            "dros": (direct + total(shrunk(w, limits.shrink) * missed), none),
+        }
+    shared = logged.units, logged.expected, total(w)
+    return {name: np.stack([*shared, plain, normal], axis=1) for name, (plain, normal) in parts.items()}
+
+
+COLUMNS = ("units", "expected", "weight", "plain", "normal")
+
+
+def value_of(sums: FloatArray) -> FloatArray:
+    """(…) the estimate from (…, 5) sums: (plain + normal · expected / weight) / units; the second part is what is self-normalised.
+
+    NaN where something is to be normalised and nothing has a weight.
+    """
+    units, expected, weight, plain, normal = np.moveaxis(sums, -1, 0)
+    share = np.where(normal == 0.0, 0.0, normal * expected / np.where(weight > 0.0, weight, np.nan))
+    found: FloatArray = (plain + share) / units
+    return found
+
+
+def gradient_of(sums: FloatArray) -> FloatArray:
+    """(…, 5) how the estimate moves with each sum."""
+    units, expected, weight, _, normal = np.moveaxis(sums, -1, 0)
+    ratio = expected / np.where(weight > 0.0, weight, np.nan)
+    used = normal != 0.0
+    by_weight = np.where(used, -normal * ratio / np.where(weight > 0.0, weight, np.nan), 0.0)
+    parts = (-value_of(sums), np.where(used, normal / np.where(weight > 0.0, weight, np.nan), 0.0), by_weight, np.ones_like(units), ratio)
+    found: FloatArray = np.stack(parts, axis=-1) / units[..., None]
+    return np.where(np.isnan(found) & ~used[..., None], 0.0, found)

@@ -11,7 +11,7 @@ from notif_rec.planning.bundle import Past, Pool
 from notif_rec.planning.chance import draw_key, uniform
 from notif_rec.planning.context import PlanContext, Settings
 from notif_rec.planning.offers import Offers
-from notif_rec.planning.select import agreeing, select
+from notif_rec.planning.select import agreeing
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -21,14 +21,13 @@ BEST = -1  # instead of a channel: nothing is left to chance
 
 @dataclass(frozen=True)
 class Arms:
-    """What chance may do, were it to decide on each channel: (n_channels, …) arrays.
+    """What chance may do, were it to decide on each channel; all else of the best set is sent whatever it draws.
 
-    stays: (…, n_offers) sent whatever it draws: the best set without marketing on that channel. chance: (…, n_offers) the
-    probability of each offer it may draw, 0 of all others; idle: (…, n_users) that of no marketing send there; n: (…, n_users)
-    how many offers it may draw. share: of (user, channel) pairs on which chance decides.
+    chance: (n_offers,) the probability of each offer where its channel is left to chance, 0 of those that are not drawn from;
+    idle: (n_channels, n_users) that of no marketing send there; n: (n_channels, n_users) how many offers it may draw.
+    share: of (user, channel) pairs on which chance decides.
     """
 
-    stays: BoolArray
     chance: FloatArray
     idle: FloatArray
     n: IntArray
@@ -50,93 +49,69 @@ def explored_channel(user_hash: npt.NDArray[np.uint64], settings: Settings, n_ch
 def arms_of(
     offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, context: PlanContext, ahead: FloatArray | float = 0.0
 ) -> Arms:
-    """What chance may do for each user: of the marketing offers of one channel that agree with the best of all else, one or none.
+    """What chance may do for each user: of the marketing offers of one channel that agree with the rest of the best set, one or none.
 
-    Every offer counts that is worth more than it costs later sends (`ahead`), whatever quotas ask: what is explored takes its room
-    in them first. Each is as likely as none or, with a temperature T, as likely as e^(value / T), none having the value 0.
+    What the best set has on the channel is always among them. Every offer counts that is worth more than it costs later sends (`ahead`),
+    whatever quotas ask: what is explored takes its room in them first. Each is as likely as none or, with a temperature T, as likely
+    as e^(value / T), none having the value 0.
     """
-    owner, n_users, channels = offers.owner(), offers.users.n, range(len(context.channels))
-    found = [_on_channel(c, offers, pool, past, best, marketing, context, ahead) for c in channels]
-    stays, agrees = (np.array([pair[i] for pair in found], dtype=np.bool_).reshape(len(found), -1) for i in (0, 1))
-    weight, empty = _weights(agrees, pool.value, owner, n_users, context.settings.temperature)
-    total = empty + np.array([np.bincount(owner, weights=w, minlength=n_users) for w in weight])
+    owner, shape = offers.owner(), (len(context.channels), offers.users.n)
+    agrees, cost = np.zeros(offers.n, dtype=np.bool_), np.zeros(offers.n) + ahead
+    for channel in range(shape[0]):
+        own = marketing & (pool.channel == channel)
+        rest = best & ~own
+        usable = (pool.usable.astype(np.bool_) & (own | rest)).astype(np.uint8)
+        free = pool._replace(price=cost, usable=usable)
+        agrees |= own & agreeing(free, past, offers.verdict.room, context.caps, context.fatigues, rest)
+    cell = pool.channel * shape[1] + owner
+    weight, empty = _weights(agrees, pool.value - cost, cell, shape[0] * shape[1], context.settings.temperature)
+    total = empty + np.bincount(cell, weights=weight, minlength=len(empty))
     return Arms(
-        stays=stays,
-        chance=weight / total[:, owner],
-        idle=empty / total,
-        n=np.array([np.bincount(owner[a], minlength=n_users) for a in agrees]),
-        share=share_of(context.settings, len(context.channels)),
+        chance=weight / total[cell],
+        idle=(empty / total).reshape(shape),
+        n=np.bincount(cell[agrees], minlength=len(empty)).reshape(shape),
+        share=share_of(context.settings, shape[0]),
     )
 
 
-def _on_channel(
-    channel: int,
-    offers: Offers,
-    pool: Pool,
-    past: Past,
-    best: BoolArray,
-    marketing: BoolArray,
-    context: PlanContext,
-    ahead: FloatArray | float = 0.0,
-) -> tuple[BoolArray, BoolArray]:
-    """What stays where chance decides on the channel, and which of its offers agree with that."""
-    owner, own = offers.owner(), marketing & (pool.channel == channel)
-    changed = np.bincount(owner[best & own], minlength=offers.users.n) > 0  # without a send there the best set is the same
-    others = pool._replace(usable=(pool.usable.astype(np.bool_) & ~own & changed[owner]).astype(np.uint8))
-    again = select(others, past, offers.verdict.room, context.caps, context.fatigues, context.settings.node_limit)
-    stays = np.where(changed[owner], again.chosen, best)
-    free = pool._replace(price=np.zeros_like(pool.price) + ahead, usable=(pool.usable.astype(np.bool_) & (own | stays)).astype(np.uint8))
-    return stays, agreeing(free, past, offers.verdict.room, context.caps, context.fatigues, stays) & own
-
-
 def _weights(
-    agrees: BoolArray, value: FloatArray, owner: IntArray, n_users: int, temperature: float | None
+    agrees: BoolArray, value: FloatArray, cell: IntArray, n_cells: int, temperature: float | None
 ) -> tuple[FloatArray, FloatArray]:
-    """How likely each offer, and none, is beside the others: (n_channels, n_offers) and (n_channels, n_users), no sum taken yet."""
+    """How likely each offer, and none, is beside the others of its cell, a (channel, user); no sum taken yet."""
     if temperature is None:
-        return agrees.astype(np.float64), np.ones((len(agrees), n_users))
-    top = np.zeros((len(agrees), n_users))
-    for channel, mine in enumerate(agrees):
-        np.maximum.at(top[channel], owner[mine], value[mine])
-    weight = np.where(agrees, np.exp(np.minimum(value - top[:, owner], 0.0) / temperature), 0.0)
+        return agrees.astype(np.float64), np.ones(n_cells)
+    top = np.zeros(n_cells)
+    np.maximum.at(top, cell[agrees], value[agrees])
+    weight = np.where(agrees, np.exp(np.minimum(value - top[cell], 0.0) / temperature), 0.0)
     return weight, np.exp(-top / temperature)
 
 
-def drawn(arms: Arms, channel: IntArray, offers: Offers, tie: IntArray, settings: Settings) -> BoolArray:
-    """(n_offers,) what chance sends on each user's explored `channel`: offers in the order of ties, then none."""
+def drawn(arms: Arms, explored: IntArray, offers: Offers, pool: Pool, settings: Settings) -> BoolArray:
+    """(n_offers,) what chance sends on each user's `explored` channel: offers in the order of ties, then none."""
     owner, hit = offers.owner(), np.zeros(offers.n, dtype=np.bool_)
-    order = np.lexsort((tie, owner))
-    explorers = np.flatnonzero(channel != BEST)
+    order = np.lexsort((pool.tie, owner))
+    explorers = np.flatnonzero(explored != BEST)
     widths = np.diff(offers.start)[explorers]
     column = np.arange(int(widths.max(initial=0)))
     inside = column < widths[:, None]
     rows = order[np.where(inside, offers.start[explorers][:, None] + column, 0)] if offers.n else np.zeros(inside.shape, dtype=np.int64)
-    chance = np.where(inside, arms.chance[channel[explorers][:, None], rows], 0.0)
+    inside &= pool.channel[rows] == explored[explorers][:, None] if offers.n else inside
+    chance = np.where(inside, arms.chance[rows] if offers.n else 0.0, 0.0)
     ends = np.cumsum(chance, axis=1)  # user by user, so that no other user's numbers round this one's
     place = uniform(offers.users.user_hash[explorers], draw_key(settings.seed, "explore-choice", settings.as_of_us))[:, None]
     hit[rows[(chance > 0) & (ends > place) & (ends - chance <= place)]] = True
     return hit
 
 
-def propensities(arms: Arms, best: BoolArray) -> FloatArray:
+def propensities(arms: Arms, best: BoolArray, marketing: BoolArray) -> FloatArray:
     """(n_offers,) the probability that a plan at these prices holds the offer, over the draws alone."""
-    plain = 1.0 - arms.share * len(arms.stays)
-    mixed: FloatArray = plain * best + arms.share * (arms.stays + arms.chance).sum(axis=0)
+    mixed: FloatArray = np.where(marketing, (1.0 - arms.share) * best + arms.share * arms.chance, best)
     return mixed
 
 
 def idle_propensities(arms: Arms, best: BoolArray, marketing: BoolArray, channel: IntArray, owner: IntArray) -> FloatArray:
     """(n_channels, n_users) the probability of no marketing send on a channel. channel, owner: of each offer."""
-    n_channels, n_users = arms.idle.shape
-
-    def quiet(chosen: BoolArray) -> FloatArray:
-        found = np.ones((n_channels, n_users))
-        found[channel[chosen & marketing], owner[chosen & marketing]] = 0.0
-        return found
-
-    told: FloatArray = (1.0 - arms.share * n_channels) * quiet(best)
-    for explored in range(n_channels):
-        beside = quiet(arms.stays[explored])
-        beside[explored] = arms.idle[explored]
-        told += arms.share * beside
+    quiet = np.ones(arms.idle.shape)
+    quiet[channel[best & marketing], owner[best & marketing]] = 0.0
+    told: FloatArray = (1.0 - arms.share) * quiet + arms.share * arms.idle
     return told

@@ -30,6 +30,11 @@ def held_out(user_id: pa.Array, salt: str, share: float) -> npt.NDArray[np.bool_
     return np.array([_first_bytes(f"{salt}|{text}") < limit for text in user_id.to_pylist()], dtype=np.bool_)
 
 
+def mixed(state: HashArray) -> HashArray:
+    """64 bits that look like chance, the same for the same `state`."""
+    return _splitmix64(state)
+
+
 def _first_bytes(text: str) -> int:
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "little")
 

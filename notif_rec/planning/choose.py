@@ -28,7 +28,8 @@ class Choice:
     """Per offer: sent, shadow (held out: would have been sent), discount (what fatigue, its own on later sends too, leaves of its
     value), propensity (nan for
     shadows). Per user: explored (the channel on which chance decided, BEST = none), nothing (and said nothing), idle_propensity
-    (n_channels, n_users) (the probability of no marketing send on each), value (of the sends, fatigue counted, prices not), bound
+    (n_channels, n_users) (the probability of no marketing send on each), by_chance and idle_by_chance (the part of propensity and of
+    idle_propensity that comes from exploring that very channel), value (of the sends, fatigue counted, prices not), bound
     (no feasible set is worth more, prices paid), nodes (search steps).
     """
 
@@ -39,6 +40,8 @@ class Choice:
     explored: IntArray
     nothing: BoolArray
     idle_propensity: FloatArray
+    by_chance: FloatArray
+    idle_by_chance: FloatArray
     value: FloatArray
     bound: FloatArray
     nodes: IntArray
@@ -48,7 +51,7 @@ def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -
     """What to send of `offers` at `prices` (the context's unless given); depends on nothing but each user's own offers.
 
     Held-out users get the best transactional sends alone; the marketing part of their best set is their shadow. Users who explore
-    get, on one channel, one marketing offer or none by chance, beside the best set of everything else.
+    get, on one channel, one marketing offer or none by chance, beside what the best set holds elsewhere.
     """
     pool, past, owner = pool_of(offers, context, prices or context.prices), past_of(offers), offers.owner()
     ahead = cost_ahead(pool, offers.users, context)
@@ -72,6 +75,8 @@ def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -
         explored=luck.channel,
         nothing=luck.nothing,
         idle_propensity=luck.idle_propensity,
+        by_chance=luck.by_chance,
+        idle_by_chance=luck.idle_by_chance,
         value=value,
         bound=reach,
         nodes=best.nodes,
@@ -87,6 +92,8 @@ class Luck:
     nothing: BoolArray
     propensity: FloatArray
     idle_propensity: FloatArray
+    by_chance: FloatArray
+    idle_by_chance: FloatArray
 
 
 def _luck(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: BoolArray, ahead: FloatArray, context: PlanContext) -> Luck:
@@ -95,14 +102,15 @@ def _luck(offers: Offers, pool: Pool, past: Past, best: BoolArray, marketing: Bo
         idle = np.ones((n_channels, users.n))
         idle[pool.channel[best & marketing], owner[best & marketing]] = 0.0
         nobody = np.full(users.n, BEST, dtype=np.int64)
-        return Luck(best, nobody, np.zeros(users.n, dtype=np.bool_), best.astype(np.float64), idle)
+        never = np.zeros(offers.n), np.zeros((n_channels, users.n))
+        return Luck(best, nobody, np.zeros(users.n, dtype=np.bool_), best.astype(np.float64), idle, *never)
     arms = arms_of(offers, pool, past, best, marketing, context, ahead)
     channel = np.where(offers.verdict.held, BEST, explored_channel(users.user_hash, settings, n_channels))
-    by_chance, on = drawn(arms, channel, offers, pool.tie, settings), np.maximum(channel, 0)
-    stays = np.where(channel[owner] == BEST, best, arms.stays[on[owner], np.arange(offers.n)])
-    nothing = (channel != BEST) & (arms.n[on, np.arange(users.n)] > 0) & (np.bincount(owner[by_chance], minlength=users.n) == 0)
+    hit, on = drawn(arms, channel, offers, pool, settings), np.maximum(channel, 0)
+    stays = best & ~(marketing & (pool.channel == channel[owner]))
+    nothing = (channel != BEST) & (arms.n[on, np.arange(users.n)] > 0) & (np.bincount(owner[hit], minlength=users.n) == 0)
     idle = idle_propensities(arms, best, marketing, pool.channel, owner)
-    return Luck(stays | by_chance, channel, nothing, propensities(arms, best), idle)
+    return Luck(stays | hit, channel, nothing, propensities(arms, best, marketing), idle, arms.share * arms.chance, arms.share * arms.idle)
 
 
 def _urgent(pool: Pool, marketing: BoolArray, held: BoolArray) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notif_rec.causal.interval import Estimate, lower_bound, resample
+from notif_rec.causal.interval import Estimate, estimate, lower_bound
 from notif_rec.causal.logged import Limits, Logged
 from notif_rec.causal.support import Support, support_of
 from notif_rec.causal.tuning import tuned_limits
@@ -136,11 +136,9 @@ def _supported(name: str, logged: Logged, choices: int | None) -> Support:
 def _verdicts(logged: Logged, against: Logged | None, seed: int) -> tuple[dict[str, Verdict], Estimate, Limits]:
     """The verdict of every estimator that the logs allow, the logs' own value, and the limits chosen."""
     limits = tuned_limits(logged)
-    drawn = resample(logged, limits, seed)
-    other = drawn if against is None else resample(against, tuned_limits(against), seed)
-    estimates, verdicts = drawn.estimates(), {}
+    found = estimate(logged, limits, None if against is None else (against, tuned_limits(against)), seed)
+    verdicts = {}
     for name in logged.names:
-        reference = LOGGED if against is None else name
-        base = other.point[reference]
-        verdicts[name] = Verdict(estimates[name], drawn.difference(other, name, reference), estimates[name].value / base if base else None)
-    return verdicts, estimates[LOGGED], limits
+        value, base = found.values[name], found.others[name].value
+        verdicts[name] = Verdict(value, found.differences[name], value.value / base if base else None)
+    return verdicts, found.values[LOGGED], limits

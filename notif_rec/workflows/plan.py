@@ -128,10 +128,10 @@ def _made(
     prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress, engine.each)
     with store.connect(version) as connection:
         used = used_quotas(connection, config, as_of)
-    return _priced(planner, prepared, quotas_of(config), used, folder, store.root, engine, progress, plan_id)
+    return priced(planner, prepared, quotas_of(config), used, folder, store.root, engine, progress, plan_id)
 
 
-def _priced(
+def priced(
     planner: Planner, prepared: Prepared, quotas: Sequence[Quota], used: Used, folder: Path, root: Path, engine: Engine,
     progress: Progress, plan_id: str,
 ) -> Outcome:  # fmt: skip

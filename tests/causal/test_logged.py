@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from notif_rec.causal.logged import Limits, Logged, cluster_sums, one_choice_a_row, shrunk, values
+from notif_rec.causal.logged import Limits, Logged, cluster_sums, gradient_of, one_choice_a_row, shrunk, value_of
 
 LIMITS = Limits(clip=3.0, switch=2.0, shrink=4.0)
 
@@ -27,7 +27,18 @@ def random_logs(seed: int, n: int = 200) -> tuple[Logged, dict[str, np.ndarray]]
 
 
 def estimates(logged: Logged, limits: Limits = LIMITS) -> dict[str, float]:
-    return {name: float(v) for name, v in values({k: s.sum() for k, s in cluster_sums(logged, limits).items()}).items()}
+    return {name: float(value_of(sums.sum(axis=0))) for name, sums in cluster_sums(logged, limits).items()}
+
+
+@pytest.mark.parametrize("name", ["ips", "snips", "dm", "sndr"])
+def test_the_gradient_is_what_a_small_step_moves(name: str) -> None:
+    sums = cluster_sums(random_logs(6)[0], LIMITS)[name].sum(axis=0)
+    for column in range(5):
+        step = np.zeros(5)
+        step[column] = 1e-4
+        moved = (value_of(sums + step) - value_of(sums - step)) / 2e-4
+        if column != 4 or sums[4] != 0.0:
+            assert gradient_of(sums)[column] == pytest.approx(float(moved), abs=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,83 @@
+"""A plan once more, by what the store knew then: under its own config, or another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.config import Config
+from notif_rec.engines.engine import Engine, Task
+from notif_rec.errors import DataError
+from notif_rec.planning.chances import CHANCES, chances_batch
+from notif_rec.planning.context import PlanContext, Prices
+from notif_rec.planning.context_file import load_context, save_context
+from notif_rec.planning.prepare import prepare
+from notif_rec.store.rows import ModelRow, PlanRow
+from notif_rec.store.store import Store, Version
+from notif_rec.tables import PLANNING_INPUT
+from notif_rec.workflows.context import Planner, build_planner, quotas_of, used_quotas
+from notif_rec.workflows.plan import priced
+
+Codes = npt.NDArray[np.int32]
+TASK = Task(chances_batch, load_context, reads=PLANNING_INPUT, writes=CHANCES)
+
+
+def model_of(store: Store, row: PlanRow) -> ModelRow:
+    """The model that the plan was made with; DataError where it is gone."""
+    model = next((m for m in store.models() if m.model_id == row.model_id), None)
+    if model is None or not (store.root / model.path).is_dir():
+        raise DataError(
+            f"the model {row.model_id} of plan {row.plan_id} is no longer in the store", "name plans whose model is still there"
+        )
+    return model
+
+
+def planner_of(store: Store, row: PlanRow, config: Config) -> Planner:
+    """What a plan under `config` would have worked with at the plan's moment; no prices yet."""
+    with store.connect(Version(row.seq, row.ledger)) as then:
+        planner = build_planner(store, then, config, model_of(store, row), row.as_of, row.manifest["scope"]["channels"])
+    return replace(planner, context=replace(planner.context, paused=tuple(row.manifest["paused"])))
+
+
+def own_prices(row: PlanRow, context: PlanContext) -> Prices:
+    """The prices that the plan was made at, from its manifest."""
+    told: Mapping[str, float] = row.manifest["prices"]
+    if not told:
+        return Prices()
+    item = np.array([told.get(f"item {name}", 0.0) for name in context.model.item_ids])
+    return Prices(
+        channel=tuple(told.get(f"channel {name}", 0.0) for name in context.names),
+        item=item if item.any() else None,
+        category=tuple(told.get(f"category {name}", 0.0) for name in context.categories),
+    )
+
+
+def found_prices(store: Store, row: PlanRow, config: Config, planner: Planner, folder: Path, engine: Engine) -> Prices:
+    """The prices at which a plan for everybody under `config` would have kept its quotas."""
+    quotas = quotas_of(config)
+    if not quotas:
+        return Prices()
+    version = Version(row.seq, row.ledger)
+    (folder / "in").mkdir(parents=True)
+    prepared = prepare(store, version, planner.facts, row.as_of, folder / "in", None)
+    with store.connect(version) as then:
+        used = used_quotas(then, config, row.as_of)
+    return priced(planner, prepared, quotas, used, folder, store.root, engine, _silent, row.plan_id).prices
+
+
+def replayed(
+    store: Store, row: PlanRow, planner: Planner, prices: Prices, users: Codes | None, folder: Path, engine: Engine
+) -> Sequence[Path]:
+    """Files of CHANCES of these users (None: everybody) at these prices, one a shard; the same shards whatever the config."""
+    (folder / "in").mkdir(parents=True)
+    prepared = prepare(store, Version(row.seq, row.ledger), planner.facts, row.as_of, folder / "in", users)
+    save_context(folder / "context", planner.context.with_prices(prices), store.root / planner.model.path)
+    return engine.map_parts(TASK, prepared.files, folder / "out", folder / "context", _silent)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    return None
