@@ -18,7 +18,7 @@ from notif_rec.errors import ConfigError, UsageError
 from notif_rec.models.bootstrap import mean_interval
 from notif_rec.simulation.compare import METRICS, difference, totals
 from notif_rec.simulation.presets import PRESETS
-from notif_rec.workflows.simulate import vocabulary
+from notif_rec.workflows.simulated_days import vocabulary
 from notif_rec.workflows.simulated_policies import chosen_policies, starter_config
 
 SMALL = """
