@@ -1,7 +1,7 @@
 """What is true in the simulated world, as numbers. Planning never sees this file; simulations and tests of estimators do.
 
 Levels are of vendors' benchmarks: direct opens of push 2–8 %, of mails 20–40 % with 2 % clicking, unsubscribes .1–.3 % of mails;
-a well targeted message is clicked about twice as often as a popular one. No half-life of fatigue was ever published: these are ours.
+what suits a user best is clicked about twice as often as what is popular. No half-life of fatigue was ever published: these are ours.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NEGLECTED = 0.10  # and each ignored send in a row
 IGNORED_MOST = 5  # ignored sends beyond change nothing more
 MISMATCHED = 0.3  # liking the first item less than everybody does raises it too
 
-LIKING_OPENED, LIKING_CLICKED, APPEAL_CLICKED = 0.12, 0.40, 0.40  # what liking (in logs) and appeal do to the logit
+LIKING_OPENED, LIKING_CLICKED, APPEAL_CLICKED = 0.12, 0.50, 0.40  # what liking (in logs) and appeal do to the logit
 WHIM = 0.4  # spread of a user's liking of an item that nothing foretells
 POSITION = 0.35  # a click's logit falls by this times the log of the position
 SEEN = 1.0  # and by this where the user had the item before

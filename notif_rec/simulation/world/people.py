@@ -13,7 +13,7 @@ from notif_rec.simulation.world.days import COUNTRIES, ZONE_SHARES, ZONES, Days
 from notif_rec.simulation.world.laws import CHANNELS, LAWS, TOPICS, VISITS
 
 ARRIVALS = 0.004  # new users a day, of those who were there at the start
-TASTE_SPREAD, RATE_SPREAD = 1.3, 0.9
+TASTE_SPREAD, RATE_SPREAD = 1.6, 0.9
 LEAN_SPREAD, TOUCHY_SPREAD = 0.6, 0.7
 ZONE_TOLD = 0.9  # of users; the others' zone stands in no file
 CONSENTS = ("yes", "no", "provisional", "")
