@@ -8,10 +8,10 @@ export NOTIF_REC_CONFIG=sample_data/notif_rec.yml NOTIF_REC_QUIET=1
 whole_way() { # ENGINE: from files to applied lists in FOLDER/ENGINE
     export NOTIF_REC_STORE=$folder/$1/.notif_rec
     for table in users items suppressions; do
-        "$program" ingest "$table" "sample_data/$table.csv"
+        "$program" ingest "$table" "sample_data/$table.csv" --engine "$1"
     done
-    "$program" ingest events sample_data/events-*.csv.gz sample_data/events-*.csv --max-rejects 3
-    "$program" train --as-of "$as_of"
+    "$program" ingest events sample_data/events-*.csv.gz sample_data/events-*.csv --max-rejects 3 --engine "$1"
+    "$program" train --as-of "$as_of" --engine "$1"
     "$program" plan --as-of "$as_of" --engine "$1"
     "$program" apply latest -o "$folder/$1/lists"
     "$program" audit

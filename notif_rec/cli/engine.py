@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from notif_rec.engines.engine import Engine
 
 
+ENGINES = ("local", "spark")
+ENGINE_HELP = "Where work is done: here, or by Spark (engine.master)  [default: the config's]"
+
+
 def engine_option() -> Callable[[Any], Any]:
     """The option `--engine local|spark`, passed as `engine`; None where it is not given."""
-    help_text = "Where the work is done: in processes here, or by Spark (engine.master)  [default: the config's engine.name]"
-    return click.option("--engine", type=click.Choice(["local", "spark"]), help=help_text)
+    return click.option("--engine", type=click.Choice(ENGINES), help=ENGINE_HELP)
 
 
 def open_engine(settings: Settings, config: Config, named: str | None) -> Engine:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings, read_config
 from notif_rec.cli.render import Table, count, note, progress, show
 from notif_rec.cli.span import Span
@@ -27,8 +28,11 @@ FILE = click.Path(path_type=Path)
 @click.option("-k", "k", type=click.IntRange(min=1, max=10_000), default=20, show_default=True, help="Length of the lists")
 @click.option("--train", type=FILE, metavar="FILE", help="Instead of the store: pairs to learn from (user_id,item_id or LightGCN's text)")
 @click.option("--test", type=FILE, metavar="FILE", help="Pairs to foretell; goes with --train")
+@engine_option()
 @pass_settings
-def command(settings: Settings, as_of: datetime, horizon: timedelta, k: int, train: Path | None, test: Path | None) -> None:
+def command(
+    settings: Settings, as_of: datetime, horizon: timedelta, k: int, train: Path | None, test: Path | None, engine: str | None
+) -> None:
     """Backtest the models against simple ones.
 
     Lists are made from what was known at --as-of minus --horizon, over all items live then, and judged by what users took until
@@ -36,6 +40,8 @@ def command(settings: Settings, as_of: datetime, horizon: timedelta, k: int, tra
     """
     if (train is None) != (test is None):
         raise click.UsageError("--train and --test go together")
+    if train and engine == "spark":
+        raise click.UsageError("--engine spark evaluates a store; a given split is one fit, and runs here")
     with progress(settings) as advance:
         if train and test:
             from notif_rec.workflows.evaluate_split import evaluate_split
@@ -45,7 +51,8 @@ def command(settings: Settings, as_of: datetime, horizon: timedelta, k: int, tra
             from notif_rec.workflows.evaluate import evaluate
 
             workspace = open_workspace(settings)
-            result = evaluate(workspace.store, workspace.config, as_of, horizon, k, jobs=settings.jobs, progress=advance)
+            runs = open_engine(settings, workspace.config, engine)
+            result = evaluate(workspace.store, workspace.config, as_of, horizon, k, engine=runs, progress=advance)
     for text in result.notes:
         note(settings, text)
     show(settings, result.to_json(), tables=list(_tables(result)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from notif_rec.cli.engine import ENGINE_HELP, ENGINES, open_engine
 from notif_rec.cli.options import Settings, now, open_workspace, pass_settings
 from notif_rec.cli.pairs import pairs_of
 from notif_rec.cli.render import Table, count, note, progress, show
@@ -28,7 +29,7 @@ COLUMNS = {
     "kept. A column that the file lacks keeps its values.",
     "suppressions": "user_id; optional channel, empty for all.",
 }
-FORMATS = "CSV with a header (UTF-8; plain, .gz or .zst) or Parquet. All files are taken in, or none."
+FORMATS = "CSV with a header (UTF-8; plain, .gz or .zst) or Parquet; a folder stands for the files in it. All files are taken in, or none."
 
 
 @click.group("ingest", short_help="Add events; upsert users, items and suppressions.")
@@ -55,6 +56,7 @@ OPTIONS = (
         help="iso8601, epoch_s, epoch_ms, epoch_us, or a pattern such as '%d/%m/%Y %H:%M'",
     ),
     click.Option(["--timezone"], metavar="TZ", help="IANA zone of times without Z or an offset; without it they are rejected"),
+    click.Option(["--engine"], type=click.Choice(ENGINES), help=f"{ENGINE_HELP}; Spark reads each file by itself"),
     click.Option(
         ["--max-rejects"],
         metavar="N|P%",
@@ -72,7 +74,10 @@ def _add(table: str) -> None:
         workspace = open_workspace(settings, create=True)
         options = ReadOptions(chosen["map"], chosen["set"], chosen["timestamps"], chosen["timezone"], chosen["max_rejects"])
         with progress(settings) as tell:
-            result = ingest(workspace.store, workspace.config, table, files, options, latest=now(), progress=tell, jobs=settings.jobs)
+            engine = open_engine(settings, workspace.config, chosen["engine"])
+            result = ingest(
+                workspace.store, workspace.config, table, files, options, latest=now(), progress=tell, jobs=settings.jobs, engine=engine
+            )
         _report(settings, result)
 
     text = f"{SHORT_HELP[table]}\n\nColumns: {COLUMNS[table]} {FORMATS}"

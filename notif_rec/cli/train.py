@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings
 from notif_rec.cli.render import Table, progress, show
 
@@ -14,8 +15,9 @@ FATIGUE = ("channel", "fatigue", "fitted", "95 %", "config")
 
 @click.command("train")
 @as_of_option()
+@engine_option()
 @pass_settings
-def command(settings: Settings, as_of: datetime) -> None:
+def command(settings: Settings, as_of: datetime, engine: str | None) -> None:
     """Fit all models from events that happened before --as-of.
 
     One ranking model per channel: its own events count fully, those of other channels and organic behaviour by `transfer`.
@@ -25,7 +27,8 @@ def command(settings: Settings, as_of: datetime) -> None:
 
     workspace = open_workspace(settings)
     with progress(settings) as advance:
-        result = train(workspace.store, workspace.config, as_of, jobs=settings.jobs, progress=advance)
+        runs = open_engine(settings, workspace.config, engine)
+        result = train(workspace.store, workspace.config, as_of, jobs=settings.jobs, progress=advance, engine=runs)
     rows = [(name, *counts.values()) for name, counts in result.channels.items()]
     text = f"model {result.model_id}" + ("" if result.fresh else " (was there already)")
     show(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from notif_rec.errors import DataError, did_you_mean
 
 BLOCK = 16 << 20  # bytes of text at a time
 BOM = b"\xef\xbb\xbf"
+TABLES = (".csv", ".csv.gz", ".csv.zst", ".parquet")  # how the files of a folder are told from others
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 SAVE_AS = "save it as CSV in UTF-8 (plain, .gz or .zst) or as Parquet"
 REFUSED = {
@@ -43,6 +44,26 @@ class Source:
     size: int
     modified_ns: int
     digest: str
+
+
+def files_in(paths: Sequence[Path]) -> list[Path]:
+    """The paths, each folder replaced by the files with rows below it, in the order of their names; DataError where it has none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = [
+                p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path)) and p.name.lower().endswith(TABLES)
+            ]
+            if not inside:
+                raise DataError(f"{path}: no file with rows in this folder", f"it has none that ends in {', '.join(TABLES)}")
+        found += inside
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    """`.crc` files and `_SUCCESS`, `_temporary` and the like, which writers of whole folders leave beside their files."""
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
 def examine(path: Path) -> Source:

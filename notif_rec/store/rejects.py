@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +28,13 @@ def reject_table(line: Any, column: Any, value: Any, reason: Any) -> pa.Table:
     armed = pc.and_not(pc.match_substring_regex(cut, _FORMULA), pc.match_substring_regex(cut, _NUMBER))
     shown = pc.if_else(armed, pc.binary_join_element_wise("'", cut, ""), cut)
     return pa.table([pa.array(line, pa.int64()), pa.array(column, pa.string()), shown, pa.array(reason, pa.string())], schema=REJECTS)
+
+
+class TakesRejects(Protocol):
+    """Where the rejects of a file go, block by block."""
+
+    def add(self, file: Path, rejects: pa.Table) -> None:
+        """Takes a table of REJECTS."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from notif_rec.store.header import ReadOptions
 from notif_rec.store.preflight import Source, refuse_change
 from notif_rec.store.read_csv import open_csv
 from notif_rec.store.read_parquet import open_parquet
-from notif_rec.store.rejects import RejectsFile
+from notif_rec.store.rejects import RejectsFile, TakesRejects
 from notif_rec.store.typed import Vocabulary, read_block
 
 Advance = Callable[[int], None]  # told of bytes read, or rows where the bytes of a row are not known
@@ -39,7 +39,7 @@ class StagedFile:
     warnings: tuple[str, ...]
 
 
-def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabulary, rejects: RejectsFile, advance: Advance) -> StagedFile:
+def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabulary, rejects: TakesRejects, advance: Advance) -> StagedFile:
     """Reads `source` as a file of `table`; DataError where the file as a whole cannot be taken in."""
     columns = columns_of(table, words.channels)
     file = open_parquet(source, columns, options) if source.kind == "parquet" else open_csv(source, columns, options)

@@ -2,44 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from notif_rec.config import Config
+from notif_rec.engines.engine import Engine, Progress
+from notif_rec.engines.local import LocalEngine
 from notif_rec.errors import UsageError
-from notif_rec.store.store import Store
-from notif_rec.workflows.backtest import ChannelReport, EvaluateResult, backtest, fit_contender
+from notif_rec.store.store import Snapshot, Store
+from notif_rec.workflows.backtest import ALL, ChannelReport, EvaluateResult, backtest, fit_contender
 from notif_rec.workflows.scene import Scene, ask, read_scene
-
-Progress = Callable[[str, int, int], None]
 
 
 def evaluate(
-    store: Store, config: Config, as_of: datetime, horizon: timedelta, k: int = 20, *, jobs: int = 1, progress: Progress | None = None
+    store: Store,
+    config: Config,
+    as_of: datetime,
+    horizon: timedelta,
+    k: int = 20,
+    *,
+    jobs: int = 1,
+    progress: Progress = lambda stage, done, total: None,
+    engine: Engine | None = None,
 ) -> EvaluateResult:
     """How well lists made at as_of − horizon foretell the signs of taste until as_of, per channel and over everything (`all`).
 
     A channel's targets are its own events alone; `all` counts every channel's and organic ones. Models see the store as it was at
-    the split: nothing later can reach them.
+    the split: nothing later can reach them. engine: judges channels, side by side where it works apart; else here, by `jobs` threads.
     """
     if not horizon:
         raise UsageError("--horizon 0 leaves nothing to foretell", "write at least 1m")
     split = as_of - horizon
-    with store.connect(threads=jobs) as con:
-        scene = read_scene(con, config, split, as_of)
+    engine = engine or LocalEngine(jobs)
+    judging = Judging(store.snapshot(), config, split, as_of, k, engine.threads, None if engine.apart else progress)
+    names = (*config.channel_names, ALL)
     channels: dict[str, ChannelReport] = {}
     other_way: dict[str, ChannelReport] = {}
     notes: list[str] = []
-    for place, name in enumerate(scene.code):
-        if progress:
-            progress("channels", place, len(scene.code))
-        found = _both_ways(scene, name, k, jobs, progress)
-        own = scene.exclude_seen(name)
+    for name, (own, found) in zip(names, engine.each(judging, names, "channels", progress), strict=True):
         channels |= {name: found[own]} if own in found else {}
         other_way |= {name: found[not own]} if (not own) in found else {}
         if own not in found:
             notes.append(f"{name}: after the split nobody took anything {'new ' if own else ''}on it; not judged")
     return EvaluateResult(k, config.seed, channels, other_way, split, as_of, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judges a channel from the files of a store, also in another process; the scene is read once in each."""
+
+    snapshot: Snapshot
+    config: Config
+    split: datetime
+    as_of: datetime
+    k: int
+    threads: int
+    progress: Progress | None
+
+    def __call__(self, name: str) -> tuple[bool, dict[bool, ChannelReport]]:
+        """Whether the channel excludes what was seen, and the reports of both ways."""
+        return self._scene.exclude_seen(name), _both_ways(self._scene, name, self.k, self.threads, self.progress)
+
+    @cached_property
+    def _scene(self) -> Scene:
+        with self.snapshot.connect(threads=self.threads) as con:
+            return read_scene(con, self.config, self.split, self.as_of)
 
 
 def _both_ways(scene: Scene, name: str, k: int, jobs: int, progress: Progress | None) -> dict[bool, ChannelReport]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from notif_rec.config import Config
+from notif_rec.engines.engine import Engine
 from notif_rec.errors import BugError, UsageError, did_you_mean
 from notif_rec.store.columns import columns_of
 from notif_rec.store.header import ReadOptions, check_options
 from notif_rec.store.ingest_events import Prepared, prepare_events
 from notif_rec.store.ingest_rows import prepare_items, prepare_suppressions, prepare_users
 from notif_rec.store.known_files import WORDS, Look, look_at, remembered
+from notif_rec.store.place import private_folder
+from notif_rec.store.preflight import files_in
 from notif_rec.store.rejects import RejectsFile
 from notif_rec.store.rows import FileRow
+from notif_rec.store.scratch import scratch
+from notif_rec.store.stage_apart import StageApart, take_up
 from notif_rec.store.staging import DEFAULT_LIMIT, Limit, StagedFile, refuse_rejects, stage_file
 from notif_rec.store.store import Store
 from notif_rec.store.timestamps import time_format
@@ -89,20 +95,25 @@ def ingest(
     source: str = "",
     progress: Progress = lambda stage, done, total: None,
     jobs: int = 1,
+    engine: Engine | None = None,
 ) -> IngestResult:
     """Takes `files` into `table`, all or none; DataError where a file cannot be read or too many of its rows are rejected.
 
+    A folder stands for the files in it. engine: reads the files, each by itself; None: they are read here, one after another.
     latest: now; what happened more than 24 h after it is rejected. source: the config's pattern that named the files.
     """
     options = options or ReadOptions()
     limit, words = _checked(config, table, files, options, latest)
     with store.lock():
-        looks = look_at(store, table, files, options, words)
+        looks = look_at(store, table, files_in(files), options, words)
         if not any(look.source for look in looks):
             return _unchanged(store, table, looks)
         rejects = RejectsFile(_rejects_path(store, table, looks))
         try:
-            staged = _stage(table, looks, options, words, limit, rejects, progress)
+            if engine is not None and engine.apart:
+                staged = _stage_apart(store, engine, table, looks, options, words, limit, rejects, progress)
+            else:
+                staged = _stage(table, looks, options, words, limit, rejects, progress)
         finally:
             rejects.close()
         progress("storing", 0, 1)
@@ -180,6 +191,23 @@ def _stage(
         staged.append(stage_file(table, source, options, words, rejects, advance))
         refuse_rejects(staged[-1], limit, rejects)
         done += source.size
+    return staged
+
+
+def _stage_apart(
+    store: Store, engine: Engine, table: str, looks: Sequence[Look], options: ReadOptions, words: Vocabulary, limit: Limit,
+    rejects: RejectsFile, progress: Progress,
+) -> list[StagedFile]:  # fmt: skip
+    """As `_stage`, by processes that see the files and the store's folder."""
+    folder, staged = scratch(store.root, "stage"), []
+    private_folder(folder)
+    try:
+        sources = [look.source for look in looks if look.source]
+        for apart in engine.each(StageApart(table, options, words, folder), list(enumerate(sources)), "reading", progress):
+            staged.append(take_up(apart, rejects))
+            refuse_rejects(staged[-1], limit, rejects)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # what was mapped stays readable
     return staged
 
 

@@ -55,8 +55,8 @@ def run(store: Store, config: Config, root: Path, as_of: datetime, out: Path, en
     """
     with store.lock():
         finished = [_finish(store, row, folder) for row, folder in unfinished(store)]
-        ingested = _ingest(store, config, root, as_of, progress)
-        trained, model_id = _train(store, config, as_of, jobs, progress)
+        ingested = _ingest(store, config, root, as_of, engine, progress)
+        trained, model_id = _train(store, config, as_of, engine, jobs, progress)
         planned = plan(store, config, as_of, engine, progress)
         applied = apply(store, planned.manifest["plan_id"], as_of, as_of, out)
         compact(store, as_of)
@@ -68,30 +68,30 @@ def _finish(store: Store, row: Any, folder: Path) -> str:
     return str(row.plan_id)
 
 
-def _ingest(store: Store, config: Config, root: Path, as_of: datetime, progress: Progress) -> dict[str, int]:
+def _ingest(store: Store, config: Config, root: Path, as_of: datetime, engine: Engine, progress: Progress) -> dict[str, int]:
     sources = find_sources([(table, getattr(config.sources, table)) for table in TABLES], root)
     before = store.files()
     for source in sources:
         refuse_shrunken(source, before, config.guards.max_change)
     accepted = dict.fromkeys(TABLES, 0)
     for source in sources:
-        accepted[source.table] += _ingest_source(store, config, source, as_of, progress)
+        accepted[source.table] += _ingest_source(store, config, source, as_of, engine, progress)
     if config.sources.events:
         newest = max((row.newest for row in store.files("events") if row.newest is not None), default=None)
         refuse_stale(newest, as_of, config.guards.max_source_age)
     return accepted
 
 
-def _ingest_source(store: Store, config: Config, source: Source, as_of: datetime, progress: Progress) -> int:
-    result = ingest(store, config, source.table, source.files, latest=as_of, source=source.pattern, progress=progress)
+def _ingest_source(store: Store, config: Config, source: Source, as_of: datetime, engine: Engine, progress: Progress) -> int:
+    result = ingest(store, config, source.table, source.files, latest=as_of, source=source.pattern, progress=progress, engine=engine)
     return sum(file.accepted for file in result.files)
 
 
-def _train(store: Store, config: Config, as_of: datetime, jobs: int, progress: Progress) -> tuple[bool, str]:
+def _train(store: Store, config: Config, as_of: datetime, engine: Engine, jobs: int, progress: Progress) -> tuple[bool, str]:
     """Trains unless a model of these settings is young enough; returns whether it did, and the model's id."""
     wanted = model_config_hash(config)
     young = [m for m in usable_models(store, as_of) if m.model_config_hash == wanted and as_of - m.as_of < config.retrain_after]
     if young:
         return False, young[-1].model_id
-    result = train(store, config, as_of, jobs=jobs, progress=progress)
+    result = train(store, config, as_of, jobs=jobs, progress=progress, engine=engine)
     return result.fresh, result.model_id

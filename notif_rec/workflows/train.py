@@ -5,36 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 
 from notif_rec.config import Config
+from notif_rec.engines.engine import Engine
 from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model, save_model
-from notif_rec.models.fit import fit_channel
-from notif_rec.models.interactions import Interactions
-from notif_rec.models.model import ChannelModel, Model
-from notif_rec.models.settings import ModelSettings
+from notif_rec.models.model import Model
 from notif_rec.policy.rule import Weight
 from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
+from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
-from notif_rec.workflows.evidence import read_evidence
+from notif_rec.workflows.fit_apart import fit_apart
+from notif_rec.workflows.fit_model import fit_model
 from notif_rec.workflows.rates import fit_rates
 from notif_rec.workflows.tiredness import curve_json, fit_curve
 
 log = logging.getLogger(__name__)
 
 INPUTS = ("events", "users", "items", "user_ids", "item_ids", "sends", "releases")
-FEW_EVENTS = 100  # own signs of taste under which a channel is told to be thin
 KEEP = 5  # newest models that stay beside those that plans still need
 Progress = Callable[[str, int, int], None]
 
@@ -62,27 +62,46 @@ class TrainResult:
         }
 
 
-def train(store: Store, config: Config, as_of: datetime, *, jobs: int = 1, progress: Progress | None = None) -> TrainResult:
-    """Fits and registers the model of (config, store, as_of); again is a no-op. Sees no event at or after as_of."""
+def train(
+    store: Store, config: Config, as_of: datetime, *, jobs: int = 1, progress: Progress | None = None, engine: Engine | None = None
+) -> TrainResult:
+    """Fits and registers the model of (config, store, as_of); again is a no-op. Sees no event at or after as_of.
+
+    engine: fits channels side by side where it works apart; else they are fitted here, one after another. The same bytes.
+    """
     with store.lock():
         model_id = _model_id(store, config, as_of)
         folder = store.root / "models" / model_id
         known = _existing(store, model_id, folder)
         if known is not None:
             return _result(known, fresh=False)
-        with store.connect(threads=jobs) as con:
-            model = fit_model(con, config, as_of, model_id=model_id, jobs=jobs, progress=progress)
-            rates = fit_rates(con, config, as_of, lambda since: fit_model(con, config, since, model_id="", jobs=jobs, progress=progress))
-            curve = fit_curve(con, config, as_of)
-        extras = {"engagement": rates.to_json(), "fatigue": curve.to_json()}
-        model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
-        save_model(folder, model)
+        with store.connect(threads=jobs) as con, _fitting(store, con, config, engine, jobs, progress) as fit:
+            model = replace(fit(as_of), model_id=model_id)
+            rates = fit_rates(con, config, as_of, fit)
+            extras = {"engagement": rates.to_json(), "fatigue": fit_curve(con, config, as_of).to_json()}
+            model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
+            save_model(folder, model)
         row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
         store.commit("train", {}, rows=[row])
         _prune(store)
     for text in model.notes:
         log.warning("%s", text)
     return _result(model, fresh=True)
+
+
+@contextmanager
+def _fitting(
+    store: Store, con: duckdb.DuckDBPyConnection, config: Config, engine: Engine | None, jobs: int, progress: Progress | None
+) -> Iterator[Callable[[datetime], Model]]:
+    """A function that fits the models of a moment; what it returns lasts as long as the block."""
+    if engine is None or not engine.apart:
+        yield partial(fit_model, con, config, jobs=jobs, progress=progress)
+        return
+    folder = scratch(store.root, "fit")
+    try:
+        yield partial(fit_apart, engine, store.snapshot(), config, folder=folder, progress=progress)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def model_config_hash(config: Config) -> str:
@@ -96,54 +115,6 @@ def model_config_hash(config: Config) -> str:
         "rates": [config.attribution.total_seconds(), config.timezone, [c.exclude_seen for c in config.channels.values()]],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def fit_model(
-    con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, *, model_id: str, jobs: int = 1, progress: Progress | None = None
-) -> Model:
-    """The model of all channels from a store connection; writes nothing."""
-    settings = {name: config.model_of(name) for name in config.channel_names}
-    reading = read_evidence(con, config, as_of, [chosen.half_life for chosen in settings.values()])
-    known = reading.known
-    channels: dict[str, ChannelModel] = {}
-    notes: list[str] = []
-    shared: dict[ModelSettings, ChannelModel] = {}
-    for code, (name, chosen) in enumerate(settings.items()):
-        own = int((reading.tastes[chosen.half_life].taste.channel == code).sum())
-        if not own and chosen in shared:  # channels without a sign of their own rank alike
-            channels[name] = replace(shared[chosen], name=name, code=code)
-        else:
-            evidence = reading.evidence(chosen)
-            channels[name] = fit_channel(name, code, evidence, chosen, seed=config.seed % 2**32, threads=jobs, progress=progress)
-        if not own:
-            shared[chosen] = channels[name]
-        notes += _notes(name, own, channels[name])
-    return Model(
-        model_id=model_id,
-        as_of=as_of,
-        channels=channels,
-        item_codes=known.item_codes,
-        item_ids=known.item_ids,
-        user_row=_user_rows(known),
-        segments=reading.segments,
-        notes=tuple(notes),
-        extras={},
-    )
-
-
-def _user_rows(known: Interactions) -> npt.NDArray[np.int32]:
-    rows = np.full(int(known.user_codes.max(initial=-1)) + 1, -1, dtype=np.int32)
-    rows[known.user_codes] = np.arange(len(known.user_codes), dtype=np.int32)
-    return rows
-
-
-def _notes(name: str, own: int, model: ChannelModel) -> list[str]:
-    if not model.n_interactions:
-        return [f"{name}: no event says anything about taste on it, so it offers what is popular; ingest events, or raise transfer"]
-    if own < FEW_EVENTS:
-        signs = f"only {own} signs of taste of its own" if own else "no sign of taste of its own"
-        return [f"{name}: {signs}, so it ranks by what other channels and organic behaviour show (transfer {model.transfer:g})"]
-    return []
 
 
 def _model_id(store: Store, config: Config, as_of: datetime) -> str:

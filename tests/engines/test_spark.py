@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from notif_rec.config import load_config
 from notif_rec.engines.local import LocalEngine
 from notif_rec.errors import ConfigError, DataError, NotifRecError
+from notif_rec.store.store import Store
 from notif_rec.workflows import plan as planning
+from notif_rec.workflows.evaluate import evaluate
+from notif_rec.workflows.ingest import ingest
 from notif_rec.workflows.plan import plan
 from notif_rec.workflows.plans import sends_path
+from notif_rec.workflows.train import train
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.worlds import World, stamp
 from tests.engines import dying
@@ -74,6 +82,67 @@ def test_a_worker_that_is_killed_once_changes_nothing(
     monkeypatch.setattr(planning.shutil, "rmtree", lambda folder, **_: kills.extend(Path(folder).glob("context-*/killed")))
     assert planned(without_quotas(desk, world), world, spark()) == free_plan
     assert kills, "nobody was killed"
+
+
+def test_ingest_train_and_evaluate_come_to_the_same(trained: Desk, world: World, spark: Open, tmp_path: Path) -> None:
+    """From a folder of files to a model: the same rejects, the same segments but for their names, the same bytes of the model."""
+    here, there = Desk(tmp_path / "here"), Desk(tmp_path / "there")
+    folder = spread(world, tmp_path / "files")
+    engine = spark(spark__sql__session__timeZone="Asia/Kolkata")
+    told = [live_on(desk, world, folder, runs) for desk, runs in ((here, LocalEngine(1)), (there, engine))]
+    assert told[0] == told[1]
+    ingested, model_id, judged = told[0]
+    assert ingested["rejected"] == 3 and len(ingested["files"]) == 3 and ingested["duplicates"] == 1
+    assert judged["channels"]
+    models = [desk.folder / ".notif_rec" / "models" / model_id for desk in (here, there)]
+    assert files(models[0]) == files(models[1]) and len(files(models[0])) > 20
+    assert not list((there.folder / ".notif_rec" / "tmp").iterdir()), "nothing is left behind"
+
+
+def spread(world: World, folder: Path) -> Path:
+    """The events of the world over a plain, a packed and a Parquet file below a folder, with bad rows, and files that are no data."""
+    desk, third = Desk(folder), len(world.events) // 3
+    columns = list(dict.fromkeys(name for row in world.events for name in row))
+    rows = [{name: row.get(name, "") for name in columns} for row in world.events]
+    bad = [{**rows[0], "timestamp": "2026-11-31T00:00:00Z"}, {**rows[0], "channel": "pusch"}, {**rows[0], "user_id": ""}]
+    plain = desk.write("a/plain.csv", [*rows[:third], bad[0], rows[0], bad[1]], columns)
+    packed = desk.write("b/packed.csv", [*rows[third : 2 * third], bad[2]], columns)
+    packed.with_name("packed.csv.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    packed.unlink()
+    pq.write_table(pa.Table.from_pylist(rows[2 * third :]), folder / "part-0000.parquet")
+    (folder / "_SUCCESS").touch()
+    plain.with_name(".plain.csv.crc").write_bytes(b"crc")
+    return folder
+
+
+def live_on(desk: Desk, world: World, folder: Path, engine: Any) -> tuple[dict[str, Any], str, Any]:
+    """What ingest, train and evaluate told of the files."""
+    config = load_config(desk.configure(world.policy))
+    store = Store.create(desk.folder / ".notif_rec")
+    found = ingest(store, config, "events", [folder], latest=world.as_of + timedelta(days=400), engine=engine).to_json()
+    rejects = Path(found.pop("rejects_file")).read_text()
+    made = train(store, config, world.as_of, engine=engine)
+    judged = evaluate(store, config, world.as_of, timedelta(days=20), 5, engine=engine)
+    assert ingest(store, config, "events", [folder], engine=engine).unchanged
+    return {**found, "rejects": rejects}, made.model_id, judged.to_json()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_an_ingest_that_must_be_refused_is_refused_in_the_same_words(desk: Desk, spark: Open, tmp_path: Path) -> None:
+    config, store = load_config(desk.folder / "notif_rec.yml"), desk.store
+    bad = Desk(tmp_path).write("bad.csv", [{"user_id": "", "item_id": "", "channel": "", "event": "view", "timestamp": "x"}] * 30)
+    words = []
+    for path in (bad, tmp_path / "missing.csv", tmp_path / "empty"):
+        for engine in (LocalEngine(1), spark()):
+            (tmp_path / "empty").mkdir(exist_ok=True)
+            with pytest.raises(DataError) as caught:
+                ingest(store, config, "events", [path], engine=engine)
+            words.append((type(caught.value), caught.value.problem, caught.value.fix))
+    assert words[::2] == words[1::2]
+    assert "30 of 30 records rejected" in words[0][1] and "no file with rows in this folder" in words[4][1]
 
 
 def test_each_does_things_in_their_order_and_again_where_a_worker_dies(spark: Open, tmp_path: Path) -> None:
