@@ -60,20 +60,3 @@ class Engine(Protocol):
         work: a function at the top of a module, or a value with `__call__`, that carries what it needs as values and paths. It may be
         done twice, and on another machine: it opens no catalogue, and what it writes appears whole. What it returns is small.
         """
-
-
-def read_part(part: Path, reads: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches of a part, memory-mapped; BugError where its columns are not those that are read."""
-    with pa.memory_map(str(part)) as source:
-        reader = pa.ipc.open_file(source)
-        if not reader.schema.equals(reads):
-            raise BugError(f"a part has columns {reader.schema.names}, the task reads {reads.names}")
-        yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
-
-
-def write_part(draft: Path, target: Path, writes: pa.Schema, batches: Sequence[pa.RecordBatch]) -> None:
-    """Writes batches to `draft`, which then takes its place as `target`."""
-    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, writes) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    draft.replace(target)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from joblib import Parallel, delayed
 
-from notif_rec.engines.engine import Progress, R, T, Task, read_part, write_part
-from notif_rec.models.blas import one_blas_thread
+from notif_rec.engines.engine import Progress, R, T, Task
+from notif_rec.engines.part import run_part
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,3 @@ class LocalEngine:
             return
         pool = Parallel(n_jobs=min(self.jobs, len(parts)), backend="loky", return_as="generator", batch_size=1)
         yield from pool(delayed(run_part)(task, part, sink / part.name, context) for part in parts)
-
-
-def run_part(task: Task, part: Path, target: Path, context: Path) -> Path:
-    """Reads a part, applies the task and writes the result beside its place before it takes it."""
-    if target.exists():
-        return target
-    loaded = cached_context(task.load_context, context)
-    with one_blas_thread():
-        made = [task.apply(batch, loaded) for batch in read_part(part, task.reads)]
-    write_part(target.with_name(target.name + ".part"), target, task.writes, made)
-    return target
-
-
-@lru_cache(maxsize=2)
-def cached_context(load: Callable[[Path], Any], path: Path) -> Any:
-    """The context at `path`, loaded once a process."""
-    return load(path)

@@ -1,7 +1,8 @@
-"""Spark: a part is a task, and its users are rows that Spark cuts into batches as it likes. The only file that imports pyspark.
+"""Spark: a part, a file, a channel is a task each, done by the functions that run here. The only file that imports pyspark.
 
 Workers read parts and the context by path, and write parts; the driver alone opens the catalogue. A task may run twice: what it
-writes takes its place in one step, and a second writer brings the same bytes.
+writes takes its place in one step, and a second writer brings the same bytes. Rows of users do not go through the JVM: each pass
+would pay 70 µs a user for it (docs/benchmarks.md), and lists of unsigned numbers would come back as something else.
 """
 
 from __future__ import annotations
@@ -11,34 +12,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JError
-from pyspark import SparkConf, SparkContext, TaskContext
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.serializers import CPickleSerializer
+from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from notif_rec.engines.door import conform, plain_schema, to_plain
-from notif_rec.engines.engine import Progress, R, T, Task, read_part, write_part
-from notif_rec.engines.local import cached_context
+from notif_rec.engines.engine import Progress, R, T, Task
+from notif_rec.engines.part import run_part
 from notif_rec.engines.spark_failure import failure_of, revived, told
 from notif_rec.errors import ConfigError, NotifRecError
-from notif_rec.models.blas import one_blas_thread
 
-ROWS = 8192  # users that go through the door at a time
 TRIES = 4  # of a task, before the run gives up
 POLL_S = 0.25
-MADE = pa.schema([("part", pa.int32()), ("failure", pa.string())])
+DONE = pa.schema([("place", pa.int64()), ("failure", pa.string()), ("result", pa.binary())])
+PASS = CPickleSerializer()  # Spark's own way between its processes
 QUIET = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }
 
 
@@ -52,29 +52,24 @@ class SparkEngine:
         self.threads = int(session.sparkContext.getConf().get("spark.task.cpus", "1") or 1)
 
     def map_parts(self, task: Task, parts: Sequence[Path], sink: Path, context: Path, progress: Progress) -> list[Path]:
-        """As Engine.map_parts."""
+        """As Engine.map_parts; at most spark.sql.execution.arrow.maxRecordsPerBatch users at a time."""
         sink.mkdir(parents=True, exist_ok=True)
-        targets = [sink / part.name for part in parts]
-        missing = [number for number, target in enumerate(targets) if not target.exists()]
-        if missing:
-            users = self._numbers(len(missing)).mapInArrow(
-                partial(_open_parts, [parts[n] for n in missing], task), from_arrow_schema(plain_schema(task.reads))
-            )
-            written = users.mapInArrow(partial(_fill_part, task, [targets[n] for n in missing], context), from_arrow_schema(MADE))
-            for row in self._watched(written.collect, "plan", len(missing), progress):
-                if row.failure:
-                    raise revived(row.failure)
-        return targets
+        most = int(self.session.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") or 0)
+        work = _Part(task, sink, context, most if most > 0 else None)
+        missing = [part for part in parts if not (sink / part.name).exists()]
+        list(self.each(work, missing, "plan", progress))
+        return [sink / part.name for part in parts]
 
     def each(self, work: Callable[[T], R], things: Sequence[T], stage: str, progress: Progress) -> Iterator[R]:
-        """As Engine.each."""
-        if not things:
+        """As Engine.each; a thing is a task of Spark's."""
+        n = len(things)
+        if not n:
             return
-        tasks = self.session.sparkContext.parallelize(list(things), len(things)).map(partial(_done, work))
-        for result, failure in self._watched(tasks.collect, stage, len(things), progress):
-            if failure:
-                raise revived(failure)
-            yield result
+        done = self.session.range(0, n, 1, n).mapInArrow(partial(_do, work, list(things)), from_arrow_schema(DONE))
+        for row in sorted(self._watched(done.collect, stage, n, progress), key=lambda row: row.place):
+            if row.failure:
+                raise revived(row.failure)
+            yield PASS.loads(row.result)
 
     def refuse_hidden(self, folder: Path) -> None:
         """ConfigError where an executor does not see `folder`, by writing a file there and looking for it from every side."""
@@ -88,10 +83,6 @@ class SparkEngine:
         if blind:
             fix = "put the store on a disk that driver and executors mount at the same path, or run --engine local"
             raise ConfigError(f"{folder}: Spark's executors do not see it ({', '.join(sorted(blind))})", fix)
-
-    def _numbers(self, n: int) -> DataFrame:
-        """0 … n − 1, each a task of its own."""
-        return self.session.range(0, n, 1, n)
 
     def _watched(self, job: Callable[[], list[Any]], stage: str, total: int, progress: Progress) -> list[Any]:
         """What a job returns; tells how many of its tasks are done while it runs, and ends it where this process is stopped."""
@@ -145,37 +136,28 @@ def patient(master: str) -> str:
     return f"{alone[:-1]},{TRIES}]" if alone.startswith("local[") and "," not in alone else alone
 
 
-def _open_parts(parts: Sequence[Path], task: Task, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The users of this task's part, a few at a time."""
-    for asked in numbers:
-        for number in asked.column(0).to_pylist():
-            for batch in read_part(parts[number], task.reads):
-                for start in range(0, batch.num_rows, ROWS):
-                    yield to_plain(batch.slice(start, ROWS))
+@dataclass(frozen=True)
+class _Part:
+    """Works on a part; rows: users at a time."""
+
+    task: Task
+    sink: Path
+    context: Path
+    rows: int | None
+
+    def __call__(self, part: Path) -> None:
+        run_part(self.task, part, self.sink / part.name, self.context, self.rows)
 
 
-def _fill_part(task: Task, targets: Sequence[Path], context: Path, users: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Writes what the task makes of a part's users as one batch, so that its bytes do not tell how Spark cut them."""
-    here = TaskContext.get()
-    number, attempt = here.partitionId(), here.taskAttemptId()
-    failure = None
-    try:
-        loaded = cached_context(task.load_context, context)
-        with one_blas_thread():
-            made = [task.apply(conform(batch, task.reads), loaded) for batch in users]
-        target = targets[number]
-        write_part(target.with_name(f".{target.name}.{attempt}"), target, task.writes, [pa.concat_batches(made)] if made else [])
-    except NotifRecError as error:
-        failure = told(error)
-    yield pa.RecordBatch.from_pylist([{"part": number, "failure": failure}], MADE)
-
-
-def _done(work: Callable[[T], R], thing: T) -> tuple[R | None, str | None]:
-    """What `work` returns, or how it failed for a reason of ours, which a second try would meet again."""
-    try:
-        return work(thing), None
-    except NotifRecError as error:
-        return None, told(error)
+def _do(work: Callable[[T], R], things: Sequence[T], numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What `work` returns of the things with these numbers, or how it failed for a reason of ours, which a second try would meet again."""
+    for place in (number for batch in numbers for number in batch.column(0).to_pylist()):
+        result, failure = None, None
+        try:
+            result = work(things[place])
+        except NotifRecError as error:
+            failure = told(error)
+        yield pa.RecordBatch.from_pylist([{"place": place, "failure": failure, "result": PASS.dumps(result)}], DONE)
 
 
 def _look(path: Path) -> tuple[str, bool]:

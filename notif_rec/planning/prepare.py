@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,7 +138,7 @@ def _write(batches: dict[int, pa.RecordBatch], directory: Path) -> Parts:
 
 def write_batch(batch: pa.RecordBatch, path: Path) -> None:
     """Writes one record batch as an Arrow IPC file that can be memory-mapped; appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # of this try alone: another may be under way
     with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     part.replace(path)
