@@ -51,13 +51,18 @@ def test_a_policy_that_changes_nothing_is_worth_what_the_plans_brought(shop: Des
 
 
 def reward(desk: Desk, plans: list[str]) -> float:
-    """What the sends of these plans brought, by hand: every outcome names its send."""
-    keys = {row["send_key"]: row for row in desk.ledger() if row["plan_id"] in plans and row["kind"] == "send"}
+    """What the sends of these plans brought, by hand: opens and clicks name their send, who leaves blames the channel's last one."""
+    sends = {row["send_key"]: row for row in desk.ledger() if row["plan_id"] in plans and row["kind"] == "send"}
     with desk.store.connect() as duck:
         heard = duck.sql("SELECT DISTINCT send_key, event FROM events WHERE event IN ('opened', 'clicked')").fetchall()
-    opened = {key for key, _ in heard if key in keys}
-    clicked = {key for key, event in heard if key in keys and event == "clicked"}
-    return 0.1 * len(opened) + 1.0 * len(clicked)
+        left = duck.sql("SELECT \"user\", channel, timestamp FROM events WHERE event = 'unsubscribed'").fetchall()
+    opened = {key for key, _ in heard if key in sends}
+    clicked = {key for key, event in heard if key in sends and event == "clicked"}
+    blamed = set()
+    for user, channel, at in left:
+        before = [r for r in sends.values() if (r["user"], r["channel"]) == (user, channel) and r["actual_at"] <= at]
+        blamed |= {max(before, key=lambda r: r["actual_at"])["send_key"]} if before else set()
+    return 0.1 * len(opened) + 1.0 * len(clicked) - 1.0 * len(blamed)
 
 
 def test_another_policy_has_a_value_of_its_own_and_explores_by_its_own_share(shop: Desk) -> None:
