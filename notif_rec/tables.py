@@ -130,11 +130,7 @@ PLANNING_INPUT = schema(
     # trailing run of ignored sends per channel, as of `as_of`
     ignored=pa.list_(pa.int32()),
     ignored_us=pa.list_(pa.int64()),  # time of the last of them, 0 where none
-    # past sends and outcomes per channel, for shrunk rates
-    n_sends=pa.list_(pa.float32()),
-    n_opens=pa.list_(pa.float32()),
-    n_clicks=pa.list_(pa.float32()),
-    expected_clicks=pa.list_(pa.float32()),
+    features=pa.list_(pa.float32()),  # per channel, what scoring/features.py counts as of `as_of`
     hours=pa.list_(pa.float32()),  # 24: own engagements and visits by local hour
     # taste: ordered by (item, channel); weight = event weight × value × decay, summed
     seen_item=pa.list_(pa.int32()),  # sorted, every item with an interaction on any channel

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from notif_rec.cli.engagement_tables import engagement_tables
 from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings, read_config
 from notif_rec.cli.render import Table, count, note, progress, show
@@ -37,6 +38,9 @@ def command(
 
     Lists are made from what was known at --as-of minus --horizon, over all items live then, and judged by what users took until
     --as-of. `blend` is the model in use; every other row stands beside it with the interval of how far blend leads.
+
+    Probabilities are judged by the sends of a --horizon whose answers are all in, beside three baselines: do they mean what they say
+    (observed over expected), and how well do they tell answers apart (log loss, AUC).
     """
     if (train is None) != (test is None):
         raise click.UsageError("--train and --test go together")
@@ -53,7 +57,7 @@ def command(
             workspace = open_workspace(settings)
             runs = open_engine(settings, workspace.config, engine)
             result = evaluate(workspace.store, workspace.config, as_of, horizon, k, engine=runs, progress=advance)
-    for text in result.notes:
+    for text in (*result.notes, *(result.engagement.notes if result.engagement else ())):
         note(settings, text)
     show(settings, result.to_json(), tables=list(_tables(result)))
 
@@ -64,6 +68,8 @@ def _tables(result: EvaluateResult) -> Iterator[Table]:
         if name in result.other_way:
             yield _models(name, result.other_way[name], result.k)
         yield _parts(name, found, result.k)
+    if result.engagement is not None:
+        yield from engagement_tables(result.engagement)
 
 
 def _models(name: str, found: ChannelReport, k: int) -> Table:

@@ -14,6 +14,7 @@ from notif_rec.config.cross import TASTE, cross_problems
 from notif_rec.config.sections import (
     CHANNELS,
     ChannelSettings,
+    EngagementSettings,
     EngineSettings,
     Exploration,
     Guards,
@@ -55,6 +56,7 @@ class Config(StrictModel):
     model: ModelSettings = ModelSettings()
     retrain_after: Duration = Field(default=timedelta(days=1), description="`run` trains when the model is older")
     attribution: SomeTime = Field(default=timedelta(days=7), description="an outcome belongs to a send within this")
+    engagement: EngagementSettings = EngagementSettings()
     output: Output = Output()
     engine: EngineSettings = EngineSettings()
 

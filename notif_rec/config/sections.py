@@ -94,6 +94,16 @@ class Exploration(StrictModel):
         return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, handler(core)]}
 
 
+class EngagementSettings(StrictModel):
+    """How the probabilities of answers are fitted."""
+
+    model: Literal["trees", "logistic", "rates"] = Field(default="trees", description="the most that is tried; thin channels get less")
+    unsubscribe_window: SomeTime = Field(
+        default=timedelta(days=28), description="an unsubscribe or complaint belongs to a send within this: people leave late"
+    )
+    history: SomeTime = Field(default=timedelta(days=730), description="how far back sends are learned from")
+
+
 class Output(StrictModel):
     """What goes into the lists beside the fixed columns."""
 

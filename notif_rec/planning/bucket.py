@@ -30,7 +30,7 @@ class Users:
     """One row a user, ordered by bucket and user_id text; `row_of[user]` is that row, -1 for users of other buckets.
 
     consent_word, consent_us: (n_users, n_channels) code in CONSENTS and its date, UNSAID and LONG_AGO where the users file is silent.
-    attributes: dictionary-encoded texts by name.
+    created_us: LONG_AGO where the file is silent. attributes: dictionary-encoded texts by name.
     """
 
     bucket: npt.NDArray[np.uint8]
@@ -41,6 +41,7 @@ class Users:
     timezone: pa.DictionaryArray
     consent_word: npt.NDArray[np.int8]
     consent_us: npt.NDArray[np.int64]
+    created_us: npt.NDArray[np.int64]
     attributes: dict[str, pa.DictionaryArray]
 
     def __len__(self) -> int:
@@ -177,7 +178,7 @@ def _users_table(connection: duckdb.DuckDBPyConnection, buckets: Span, facts: Fa
         for at, name in enumerate(facts.channels)
     ]
     asked = [f"attributes[{text_sql(name)}] AS attribute_{at}" for at, name in enumerate(facts.attributes)]
-    columns = ", ".join(['"user"', "timezone", *words, *asked])
+    columns = ", ".join(['"user"', "timezone", f"coalesce(epoch_us(created_at), {LONG_AGO}) AS created_0", *words, *asked])
     return connection.sql(f"SELECT {columns} FROM users WHERE {INSIDE}", params=list(buckets)).to_arrow_table()
 
 
@@ -206,6 +207,7 @@ def _users(known: pa.Table, said: pa.Table, mentioned: Sequence[Array], facts: F
         timezone=_whole(said["timezone"].take(take), pa.string()).dictionary_encode(),
         consent_word=_numbers(said, "word", take, UNSAID, len(facts.channels)).astype(np.int8),
         consent_us=_numbers(said, "date", take, int(LONG_AGO), len(facts.channels)),
+        created_us=_numbers(said, "created", take, int(LONG_AGO), 1)[:, 0],
         attributes={
             name: _whole(said[f"attribute_{at}"].take(take), pa.string()).dictionary_encode() for at, name in enumerate(facts.attributes)
         },

@@ -26,10 +26,12 @@ class SegmentMap:
 
 @dataclass(frozen=True)
 class Facts:
-    """channels in the config's order; one entry of `consent` and `click_rate` each. Spans and half-lives in microseconds.
+    """channels in the config's order; one entry of `consent`, `benchmarks` and `tiring_half_life_us` each. Spans in microseconds.
 
-    lookback_us: how far back the rules and fatigue look. response_us: how far back a user's own rates look.
-    half_life_us: 0 = taste never fades.
+    lookback_us: how far back the rules and fatigue look. response_us: how far back features look. half_life_us: 0 = taste never fades.
+    attribution_us, leave_us: within which an answer, or a leave, belongs to a send. horizon_us: from a plan to the next.
+    learn_us: how far back sends are learned from.
+    benchmarks: rates of opens and clicks that thin histories lean on. tiring_half_life_us, spill: features.Lens.
     """
 
     channels: tuple[str, ...]
@@ -42,8 +44,13 @@ class Facts:
     hours_half_life_us: int = 30 * DAY_US
     lookback_us: int = 90 * DAY_US
     attribution_us: int = 7 * DAY_US
+    leave_us: int = 28 * DAY_US
     response_us: int = 180 * DAY_US
-    click_rate: tuple[float, ...] = ()
+    learn_us: int = 730 * DAY_US
+    horizon_us: int = DAY_US
+    benchmarks: tuple[tuple[float, float], ...] = ()
+    tiring_half_life_us: tuple[float, ...] = ()
+    spill: tuple[tuple[float, ...], ...] = ()
     segments: SegmentMap = SegmentMap()
 
     def __post_init__(self) -> None:
@@ -52,8 +59,9 @@ class Facts:
                 f"rules and quotas name {len(self.categories)} categories, at most {MOST_CATEGORIES} can be counted",
                 "name fewer categories, or give several of them one name in the items file",
             )
-        if len(self.consent) != len(self.channels) or (self.click_rate and len(self.click_rate) != len(self.channels)):
-            raise BugError(f"{len(self.channels)} channels, {len(self.consent)} consents, {len(self.click_rate)} click rates")
+        for name in ("consent", "benchmarks", "tiring_half_life_us", "spill"):
+            if len(getattr(self, name)) not in ((len(self.channels),) if name == "consent" else (0, len(self.channels))):
+                raise BugError(f"{len(self.channels)} channels, but {len(getattr(self, name))} entries of {name}")
 
     @cached_property
     def parsed_audiences(self) -> tuple[Audience, ...]:

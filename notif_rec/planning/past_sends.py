@@ -12,17 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.models.model import ChannelModel, Model
-from notif_rec.planning.answers import attribute_outcomes
+from notif_rec.planning.answers import Answers, Oddities, attribute_outcomes
 from notif_rec.planning.bucket import Past, read_past, to_us
 from notif_rec.planning.facts import DAY_US, Facts
+from notif_rec.planning.history import history_of, lens_of
 from notif_rec.planning.prepare import Shared, bucket_spans, make_rows, read_shared
 from notif_rec.planning.ranking import taste_of_rows
-from notif_rec.planning.sends import gather_sends, ragged
+from notif_rec.planning.sends import Sends, gather_sends, ragged
 from notif_rec.planning.taste import HOUR_US, local_hours, zone_rows
 from notif_rec.planning.users import Users, unpack_users
 from notif_rec.scoring.candidates import Lists, retrieve
 from notif_rec.scoring.engagement import LAST_RANKS
-from notif_rec.scoring.engagement_fit import NOT_RANKED, SendOutcomes
+from notif_rec.scoring.features import NEVER, features_of
+from notif_rec.scoring.send_outcomes import NOT_RANKED, OF_ITEM, OF_SEND, SendOutcomes
 from notif_rec.scoring.send_time import HOURS
 
 MOST_SENDS = 2_000_000  # more would not move a rate
@@ -37,25 +39,28 @@ SELECT item FROM items WHERE created_at >= $as_of OR expires_at <= $since OR (le
 """
 
 
-def collect_sends(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: datetime, most: int = MOST_SENDS) -> SendOutcomes:
-    """Sends of Facts.response_us before `as_of` whose attribution window is over by then, and their outcomes; nobody ranked yet.
+def collect_sends(
+    connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: datetime, most: int = MOST_SENDS
+) -> tuple[SendOutcomes, Oddities]:
+    """Sends of Facts.learn_us before `as_of` whose attribution window is over by then, and their outcomes; nobody ranked yet.
 
     Whole buckets of users until `most` sends are found: as users fall into buckets by hash, that is a fair sample of users.
     """
-    shared, parts, found = read_shared(connection, facts, as_of), [], 0
+    shared, parts, found, odd = read_shared(connection, facts, as_of), [], 0, Oddities()
     for span in bucket_spans(connection):
-        parts.append(_outcomes(read_past(connection, span, facts), shared, facts, to_us(as_of)))
-        found += len(parts[-1].user)
+        past = read_past(connection, span, facts)
+        sends = gather_sends(past, shared.item_log)
+        answers = attribute_outcomes(past.events, sends, facts, to_us(as_of), len(past.users))
+        parts.append(_outcomes(past, sends, answers, shared, facts, to_us(as_of)))
+        found, odd = found + len(parts[-1].user), odd + answers.oddities
         if found >= most:
             break
-    return _joined(parts)
+    return _joined(parts), odd
 
 
-def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcomes:
-    sends = gather_sends(past, shared.item_log)
-    answers = attribute_outcomes(past.events, sends, facts, now, len(past.users))
+def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, facts: Facts, now: int) -> SendOutcomes:
     zone = zone_rows(past.users.timezone, shared.zones.names, facts.timezone)
-    whole = np.flatnonzero(answers.complete)
+    whole = np.flatnonzero(answers.complete & (sends.at_us >= now - facts.learn_us))
     sizes = np.diff(sends.item_start)
     items = ragged(sends.item_start[:-1], sizes, whole)
     at_us, row = sends.at_us[whole], sends.row[whole]
@@ -64,8 +69,12 @@ def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcome
         channel=sends.channel[whole],
         at_us=at_us,
         hour=(shared.zones.wall_us(zone[row], at_us) // HOUR_US % HOURS).astype(np.int8),
-        opened=answers.opened[whole],
-        unsubscribed=answers.unsubscribed[whole],
+        opened=answers.opened_us[whole] < NEVER,
+        blind=answers.blind[whole],
+        unsubscribed=answers.left_us[whole] < NEVER,
+        leave_known=answers.leave_complete[whole],
+        plan_us=(plan_us := _plans(at_us, now, facts.horizon_us)),
+        features=features_of(history_of(past, sends, answers, facts), row, sends.channel[whole], plan_us, lens_of(facts)),
         offsets=np.concatenate(([0], np.cumsum(sizes[whole]))),
         item=sends.item[items],
         item_clicked=answers.clicked[items],
@@ -73,17 +82,20 @@ def _outcomes(past: Past, shared: Shared, facts: Facts, now: int) -> SendOutcome
         hours_row=np.full(len(whole), NO_HOURS, np.int32),
         own_hours=np.zeros((0, HOURS), np.float32),
         activity=local_hours(past.events, zone, shared.zones, facts, now).sum(axis=0, dtype=np.float64),
-        unattributed=answers.unattributed,
     )
+
+
+def _plans(at_us: npt.NDArray[np.int64], now: int, horizon_us: int) -> npt.NDArray[np.int64]:
+    """The last plan that could have made each send, had there been one every horizon back from `now`. What it knew is all that a send is
+    learned from: later facts, other sends of that plan among them, are none that a plan will have."""
+    return now - -((at_us - now) // horizon_us) * horizon_us
 
 
 def _joined(parts: Sequence[SendOutcomes]) -> SendOutcomes:
     ends = np.cumsum([0] + [part.offsets[-1] for part in parts])
     offsets = np.concatenate([[0], *(part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True))]).astype(np.int64)
-    names = ("user", "channel", "at_us", "hour", "opened", "unsubscribed", "item", "item_clicked", "item_rank", "hours_row", "own_hours")
-    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    activity = np.sum([part.activity for part in parts], axis=0)
-    return SendOutcomes(**columns, offsets=offsets, activity=activity, unattributed=sum(part.unattributed for part in parts))
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in (*OF_SEND, *OF_ITEM, "own_hours")}
+    return SendOutcomes(**columns, offsets=offsets, activity=np.sum([part.activity for part in parts], axis=0))
 
 
 def rank_since(sends: SendOutcomes, as_of: datetime) -> datetime | None:

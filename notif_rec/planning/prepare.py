@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from notif_rec.planning.answers import attribute_outcomes, count_answers, ignored_runs
+from notif_rec.planning.answers import attribute_outcomes, ignored_runs
 from notif_rec.planning.audience import in_audience
 from notif_rec.planning.bucket import Array, Past, Span, Users, read_past, to_us
 from notif_rec.planning.consent import consent, suppressed
 from notif_rec.planning.facts import Facts
+from notif_rec.planning.history import features_now, history_of
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
 from notif_rec.planning.taste import HALF_LIVES, Tastes, local_hours, tastes, zone_rows
 from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
@@ -53,7 +54,7 @@ def read_shared(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: date
     """Reads what `prepare_bucket` needs beside its bucket; once for all buckets."""
     found = connection.execute("SELECT DISTINCT timezone FROM users WHERE timezone IS NOT NULL").fetchall()
     names = {str(name) for (name,) in found if known_zone(str(name))} | {facts.timezone}
-    now, span = to_us(as_of), max(HALF_LIVES * facts.hours_half_life_us, facts.response_us)
+    now, span = to_us(as_of), max(HALF_LIVES * facts.hours_half_life_us, facts.learn_us)
     return Shared(read_item_log(connection, facts), zone_table(tuple(sorted(names)), now - span, now + 1))
 
 
@@ -179,7 +180,7 @@ def make_rows(past: Past, barred: Array, facts: Facts, now: int, shared: Shared)
     """PLANNING_INPUT of all users of `past`, in their order. barred: (n_users, n_channels) suppressions. now: as-of, µs."""
     users, events, n, n_channels = past.users, past.events, len(past.users), len(facts.channels)
     sends = gather_sends(past, shared.item_log)
-    counts = count_answers(sends, attribute_outcomes(events, sends, facts, now, n), facts, n)
+    answers = attribute_outcomes(events, sends, facts, now, n)
     ignored, ignored_us = ignored_runs(events, sends, now, n, n_channels)
     zone = zone_rows(users.timezone, shared.zones.names, facts.timezone)
     columns = _user_columns(users, facts) | _send_columns(sends, now - facts.lookback_us, n) | _taste_columns(tastes(events, facts, now), n)
@@ -188,10 +189,7 @@ def make_rows(past: Past, barred: Array, facts: Facts, now: int, shared: Shared)
         "suppressed": _fixed(barred),
         "ignored": _fixed(ignored),
         "ignored_us": _fixed(ignored_us),
-        "n_sends": _fixed(counts.sends),
-        "n_opens": _fixed(counts.opens),
-        "n_clicks": _fixed(counts.clicks),
-        "expected_clicks": _fixed(counts.expected_clicks),
+        "features": _fixed(features_now(history_of(past, sends, answers, facts), facts, now)),
         "hours": _fixed(local_hours(events, zone, shared.zones, facts, now)),
     }
     return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in PLANNING_INPUT], schema=PLANNING_INPUT)

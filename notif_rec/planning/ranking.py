@@ -54,8 +54,8 @@ def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, eve
             continue
         item[lane, rows], score[lane, rows], source[lane, rows] = _retrieve(users, rows, at, eligible[lane], context)
         rank = np.where(item[lane, rows] >= 0, np.arange(k, dtype=np.int32), np.int32(-1)).astype(np.int32)
-        history = (h[rows, at] for h in (users.n_sends, users.n_opens, users.n_clicks, users.expected_clicks))
-        p_open[rows, at], p_click[lane, rows], p_unsubscribe[rows, at] = probabilities(context.engagement, at, rank, *history)
+        features = np.ascontiguousarray(users.features[rows, at])
+        p_open[rows, at], p_click[lane, rows], p_unsubscribe[rows, at] = probabilities(context.engagement, at, rank, features)
     return Ranking(item, score, source, p_click, p_open, p_unsubscribe, np.array([e.sum() for e in eligible], dtype=np.int64))
 
 

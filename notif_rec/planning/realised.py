@@ -14,6 +14,7 @@ from notif_rec.planning.bucket import read_past, to_us
 from notif_rec.planning.facts import Facts
 from notif_rec.planning.prepare import bucket_spans
 from notif_rec.planning.sends import ItemLog, gather_sends, read_item_log
+from notif_rec.scoring.features import NEVER
 
 FloatArray = npt.NDArray[np.float64]
 HashArray = npt.NDArray[np.uint64]
@@ -52,4 +53,5 @@ def _of_span(
     value = np.where(sends.item < len(item_value), item_value[np.minimum(sends.item, len(item_value) - 1)], 1.0) if len(item_value) else 1.0
     clicked = np.bincount(sends.of_item(), answers.clicked * value, len(sends.row)).astype(np.float64)
     ours = sends.ours & np.isin(sends.key, keep)
-    return sends.key[ours], answers.opened[ours].astype(np.float64), clicked[ours], answers.unsubscribed[ours].astype(np.float64)
+    opened, left = answers.opened_us[ours] < NEVER, answers.left_us[ours] < NEVER
+    return sends.key[ours], opened.astype(np.float64), clicked[ours], left.astype(np.float64)

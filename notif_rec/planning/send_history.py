@@ -17,6 +17,7 @@ from notif_rec.planning.sends import Sends, gather_sends
 from notif_rec.planning.taste import HOUR_US, zone_rows
 from notif_rec.scoring.fatigue_habits import SendHistory
 from notif_rec.scoring.fatigue_state import VISIT
+from notif_rec.scoring.features import NEVER
 from notif_rec.scoring.send_time import HOURS, fit_hours
 
 QUARTER_US = 91 * DAY_US
@@ -42,7 +43,8 @@ def _history(past: Past, shared: Shared, facts: Facts, now: int) -> SendHistory:
     answers = attribute_outcomes(past.events, sends, facts, now, n_users)
     zone = zone_rows(past.users.timezone, shared.zones.names, facts.timezone)
     hour = np.full(len(sends.row), -1.0)
-    whole = np.flatnonzero(answers.complete)
+    judged = answers.complete & (sends.at_us >= now - facts.response_us)
+    whole = np.flatnonzero(judged)
     hour[whole] = shared.zones.wall_us(zone[sends.row[whole]], sends.at_us[whole]) // HOUR_US % HOURS
     events = past.events
     heard = np.flatnonzero((events.at_us < now) & (responses(events) | visits(events)))
@@ -51,7 +53,7 @@ def _history(past: Past, shared: Shared, facts: Facts, now: int) -> SendHistory:
         start=_starts(sends.row, n_users),
         at_us=sends.at_us,
         channel=sends.channel,
-        judged=answers.complete,
+        judged=judged,
         answered=_answered(answers),
         control=np.column_stack([hour, (sends.at_us - now) / QUARTER_US]),
         heard_start=_starts(events.row[heard], n_users),
@@ -76,7 +78,7 @@ def _before(sends: Sends, now: int) -> Sends:
 
 
 def _answered(answers: Answers) -> npt.NDArray[np.bool_]:
-    return answers.opened
+    return answers.opened_us < NEVER
 
 
 def _ends(past: Past, sends: Sends, now: int, n_users: int, n_channels: int) -> npt.NDArray[np.int64]:

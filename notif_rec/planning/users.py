@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from notif_rec.errors import BugError
 from notif_rec.models.taste import Taste
 from notif_rec.planning.compiled import kernel
+from notif_rec.scoring.features import N_FEATURES
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -46,7 +47,10 @@ class SentItems(NamedTuple):
 
 @dataclass(frozen=True)
 class Users:
-    """One row a user; 2-d arrays are (n_users, n_channels), but audience (n_users, n_audiences) and hours (n_users, 24)."""
+    """One row a user; 2-d arrays are (n_users, n_channels), but audience (n_users, n_audiences) and hours (n_users, 24).
+
+    features: (n_users, n_channels, N_FEATURES), see scoring/features.py.
+    """
 
     user: npt.NDArray[np.int32]
     user_id: pa.Array
@@ -60,10 +64,7 @@ class Users:
     sent_items: SentItems
     ignored: npt.NDArray[np.int32]
     ignored_us: IntArray
-    n_sends: npt.NDArray[np.float64]
-    n_opens: npt.NDArray[np.float64]
-    n_clicks: npt.NDArray[np.float64]
-    expected_clicks: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float32]
     hours: npt.NDArray[np.float32]
     seen_start: IntArray
     seen_item: npt.NDArray[np.int32]
@@ -96,10 +97,7 @@ def unpack_users(batch: pa.RecordBatch, lookup: npt.NDArray[np.int32], n_channel
         sent_items=_sent_items(lists, lookup),
         ignored=lists.table("ignored", n_channels, np.int32),
         ignored_us=lists.table("ignored_us", n_channels, np.int64),
-        n_sends=lists.table("n_sends", n_channels, np.float64),
-        n_opens=lists.table("n_opens", n_channels, np.float64),
-        n_clicks=lists.table("n_clicks", n_channels, np.float64),
-        expected_clicks=lists.table("expected_clicks", n_channels, np.float64),
+        features=lists.table("features", n_channels * N_FEATURES, np.float32).reshape(batch.num_rows, n_channels, N_FEATURES),
         hours=lists.table("hours", 24, np.float32),
         seen_start=seen_start,
         seen_item=seen_item,

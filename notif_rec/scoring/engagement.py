@@ -1,7 +1,8 @@
-"""What a send will bring: p_open, p_click and p_unsubscribe as shrunken rates by channel, rank and user.
+"""What a send will bring: p_open, p_click and p_unsubscribe by channel, rank and user.
 
-A first, honest version: a channel's rates are empirical-Bayes means of its own past sends, a user's are shrunk to them, and a
-click's rate falls with the rank that the item had in the user's own list. Nothing here looks at or after `as_of`.
+The base are shrunken rates: a channel's are empirical-Bayes means of its own past sends, a user's are shrunk to them, and a click's
+rate falls with the rank that the item had in the user's own list. A scorer adds what features of the user show, as far as the
+channel's answers carry it. Nothing here looks at or after `as_of`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.errors import DataError
+from notif_rec.scoring.calibration import CERTAIN, logit
+from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
+from notif_rec.scoring.scorer import Scorer, bare_scorer
 from notif_rec.scoring.send_time import HourProfile, flat_profile
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,7 +28,9 @@ LAST_RANKS = np.array([1, 3, 10, 30, 100])  # the last rank (from 1) of each buc
 BEYOND, UNRANKED = len(LAST_RANKS), len(LAST_RANKS) + 1
 N_BUCKETS = UNRANKED + 1
 RANK_SHAPE = np.array([1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.3])  # how clicks fall with rank where a channel has not shown it yet
-CERTAIN = 1e-9  # probabilities stay this far from 0 and 1
+OUTCOMES = ("opened", "clicked", "unsubscribed")  # what scorers foretell, in this order
+OPENED, CLICKED, LEFT = range(len(OUTCOMES))
+__all__ = ["CERTAIN", "Engagement", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Engagement:
     """Fitted rates; every array has one row a channel, in the order of `channels`.
 
     click_rate: per item, over all ranks. click_rate_by_bucket: (n_channels, N_BUCKETS), non-increasing along the buckets.
-    open_strength: sends of a user, and click_strength: expected clicks of a user, that weigh as much as the channel.
+    open_strength: sends of a user, and click_strength: expected clicks of a user, that weigh as much as the channel. scorers: of each
+    channel, one an outcome in the order of OUTCOMES.
     """
 
     channels: tuple[str, ...]
@@ -57,6 +64,7 @@ class Engagement:
     unsubscribe_rate: FloatArray
     open_strength: FloatArray
     click_strength: FloatArray
+    scorers: tuple[tuple[Scorer, ...], ...]
     hours: HourProfile
     counts: Mapping[str, Mapping[str, float]]  # per channel: sends, opens, items, clicks, unsubscribes, …
     warnings: tuple[str, ...]
@@ -65,6 +73,7 @@ class Engagement:
         """The fitted rates as one JSON object; `from_json` reads it back bit by bit."""
         stored: dict[str, Any] = {"channels": list(self.channels), "hours": self.hours.to_json()}
         stored |= {name: getattr(self, name).tolist() for name in ARRAYS}
+        stored["scorers"] = [[scorer.to_json() for scorer in of] for of in self.scorers]
         stored |= {"counts": {channel: dict(of) for channel, of in self.counts.items()}, "warnings": list(self.warnings)}
         return json.dumps(stored, indent=1, sort_keys=True) + "\n"
 
@@ -75,9 +84,13 @@ class Engagement:
             stored = json.loads(text)
             arrays = {name: np.asarray(stored[name], np.float64) for name in ARRAYS}
             names, warnings = tuple(stored["channels"]), tuple(stored["warnings"])
-            fitted = cls(channels=names, hours=HourProfile.from_json(stored["hours"]), counts=stored["counts"], warnings=warnings, **arrays)
+            scorers = tuple(tuple(Scorer.from_json(one, N_FEATURES, N_BUCKETS) for one in of) for of in stored["scorers"])
+            hours = HourProfile.from_json(stored["hours"])
+            fitted = cls(channels=names, scorers=scorers, hours=hours, counts=stored["counts"], warnings=warnings, **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"the engagement rates of a model are damaged: {error}", "train again") from None
+        if [len(of) for of in scorers] != [len(OUTCOMES)] * len(names):
+            raise DataError("the engagement model lacks outcomes", "train again with this version")
         if fitted.click_rate_by_bucket.shape != (len(names), N_BUCKETS):
             raise DataError(f"the engagement rates have shape {fitted.click_rate_by_bucket.shape}", "train again with this version")
         return fitted
@@ -103,6 +116,7 @@ def prior_engagement(channels: Sequence[str]) -> Engagement:
         unsubscribe_rate=np.array([prior.unsubscribed for prior in priors], np.float64),
         open_strength=np.full(len(priors), 20.0),
         click_strength=np.full(len(priors), 2.0),
+        scorers=((bare_scorer(),) * len(OUTCOMES),) * len(priors),
         hours=flat_profile(len(priors)),
         counts={channel: {} for channel in channels},
         warnings=tuple(f"{channel}: no sends with outcomes yet; its rates are benchmarks" for channel in channels),
@@ -116,29 +130,41 @@ def rank_bucket(rank: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
 
 
 def probabilities(
-    engagement: Engagement,
-    channel_index: int,
-    rank: npt.NDArray[np.int32],
-    n_sends: AnyFloats,
-    n_opens: AnyFloats,
-    n_clicks: AnyFloats,
-    expected_clicks: AnyFloats,
+    engagement: Engagement, channel_index: int, rank: npt.NDArray[np.integer[Any]], features: npt.NDArray[np.float32]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """p_open (n,), p_click (n, k) and p_unsubscribe (n,) of a send on a channel, each strictly inside (0, 1).
 
     rank: (n, k) place from 0 of each item in its user's candidate list before any rule, -1 = not on it; p_click never rises with it.
-    n_sends, n_opens, n_clicks, expected_clicks: (n,) the user's own past on this channel (tables.PLANNING_INPUT).
+    features: (n, N_FEATURES) the user as the channel sees them (scoring/features.py).
     """
-    at = channel_index
-    strength, open_rate = engagement.open_strength[at], engagement.open_rate[at]
-    p_open = (np.asarray(n_opens, np.float64) + strength * open_rate) / (np.asarray(n_sends, np.float64) + strength)
-    strength = engagement.click_strength[at]
-    ratio = (np.asarray(n_clicks, np.float64) + strength) / (np.asarray(expected_clicks, np.float64) + strength)
-    p_click = engagement.click_rate_by_bucket[at][rank_bucket(rank)] * ratio[:, None]
-    p_unsubscribe = np.full(len(rank), engagement.unsubscribe_rate[at])
-    return _inside(p_open), _inside(p_click), _inside(p_unsubscribe)
+    opened, clicked, left = engagement.scorers[channel_index]
+    bucket = rank_bucket(rank)
+    p_open = opened.probabilities(open_base(engagement, channel_index, features) + opened.user_part(features))
+    p_left = left.probabilities(left_base(engagement, channel_index, len(rank)) + left.user_part(features))
+    of_user = click_base(engagement, channel_index, features) + clicked.user_part(features)
+    of_item = item_base(engagement, channel_index, np.arange(N_BUCKETS)) + clicked.item_part(np.arange(N_BUCKETS))
+    return p_open, clicked.probabilities(of_user[:, None] + of_item[bucket]), p_left
 
 
-def _inside(p: FloatArray) -> FloatArray:
-    clipped: FloatArray = np.clip(p, CERTAIN, 1 - CERTAIN)
-    return clipped
+def open_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
+    """(n,) log-odds of an open by the user's own rate, shrunk to the channel's."""
+    strength, sends, opens = engagement.open_strength[at], features[:, SENDS], features[:, OPENS]
+    return logit((opens + strength * engagement.open_rate[at]) / (sends + strength))
+
+
+def click_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
+    """(n,) log of how many times as often as anybody the user clicks, shrunk to 1."""
+    strength, rate = engagement.click_strength[at], engagement.click_rate[at]
+    ratio: FloatArray = np.log((features[:, CLICKS] + strength) / (features[:, ITEMS] * rate + strength))
+    return ratio
+
+
+def item_base(engagement: Engagement, at: int, bucket: npt.NDArray[np.int64]) -> FloatArray:
+    """Log-odds that anybody clicks an item of a rank bucket; the channel's, whatever the rank, where it is negative: nobody looked."""
+    of_bucket = np.append(logit(engagement.click_rate_by_bucket[at]), logit(engagement.click_rate[at]))
+    return of_bucket[bucket]
+
+
+def left_base(engagement: Engagement, at: int, n: int) -> FloatArray:
+    """(n,) log-odds of leaving at the channel's rate."""
+    return np.full(n, logit(engagement.unsubscribe_rate[at]))

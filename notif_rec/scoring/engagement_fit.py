@@ -1,211 +1,84 @@
-"""Fits the rates of scoring/engagement.py from past sends and what became of them."""
+"""Past sends → the whole engagement model: rates first, then a scorer for every channel and outcome that has the answers for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from notif_rec.scoring.engagement import (
-    BEYOND,
+    CLICKED,
+    LEFT,
     N_BUCKETS,
-    RANK_SHAPE,
-    UNRANKED,
+    OPENED,
     Engagement,
-    FloatArray,
-    prior_engagement,
-    prior_of,
+    click_base,
+    item_base,
+    left_base,
+    open_base,
     rank_bucket,
 )
-from notif_rec.scoring.send_time import HOURS, HourProfile, fit_hours, fit_pull
+from notif_rec.scoring.features import DAY_US, SCALES, SIGNS
+from notif_rec.scoring.rates_fit import fit_rates
+from notif_rec.scoring.scorer import TREES, Scorer
+from notif_rec.scoring.scorer_fit import Examples, Recipe, as_of, fit_scorer
+from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
 
-OPEN_PRIOR, CLICK_PRIOR, UNSUBSCRIBE_PRIOR = 20.0, 50.0, 500.0  # sends, items and sends that a benchmark is worth
-BUCKET_PRIOR = 10.0  # expected clicks that the shape over ranks is worth in each bucket
-CLICK_STRENGTH = 2.0  # expected clicks of a user that weigh as much as the channel, where users cannot be told apart
-WEAKEST, STRONGEST = 1.0, 1000.0  # bounds of how much a user's own past is shrunk
-FEW_SENDS = 100
-
-
-@dataclass(frozen=True)
-class SendOutcomes:
-    """Past sends whose attribution window is over, one row a send; items lie in `offsets[i]:offsets[i + 1]`.
-
-    user: codes. channel: index. hour: local hour of the send, 0..23. opened: opened or clicked. item_clicked: in [0, 1], a
-    click that names no item is spread over the items of its send. item_rank: from 0 as scoring/ranks.py found it, -1 = not on
-    the list, NOT_RANKED where nobody looked. hours_row: the row of own_hours (n, 24), what was known of the user's own hours well
-    before the send, -1 where nobody looked.
-    """
-
-    user: npt.NDArray[np.int32]
-    channel: npt.NDArray[np.int8]
-    at_us: npt.NDArray[np.int64]
-    hour: npt.NDArray[np.int8]
-    opened: npt.NDArray[np.bool_]
-    unsubscribed: npt.NDArray[np.bool_]
-    offsets: npt.NDArray[np.int64]
-    item: npt.NDArray[np.int32]
-    item_clicked: npt.NDArray[np.float32]
-    item_rank: npt.NDArray[np.int32]
-    hours_row: npt.NDArray[np.int32]
-    own_hours: npt.NDArray[np.float32]
-    activity: FloatArray  # (24,) everybody's opens, clicks and visits by local hour
-    unattributed: int = 0  # outcomes that belong to no send of the window
-
-
-NOT_RANKED = -2
-
-
-def fit_engagement(channels: Sequence[str], sends: SendOutcomes) -> Engagement:
-    """The rates of every channel; benchmarks, and a warning, where a channel has no sends or no outcome at all."""
-    start = prior_engagement(channels)
-    fits = [_fit_channel(name, _of_channel(sends, at)) for at, name in enumerate(channels)]
-    columns = {name: np.array([fit[name] for fit in fits], np.float64).reshape(len(fits), *shape) for name, shape in SHAPES.items()}
-    return Engagement(
-        channels=start.channels,
-        hours=_fit_hours(sends, len(channels)),
-        counts={name: fit["counts"] for name, fit in zip(channels, fits, strict=True)},
-        warnings=tuple(warning for fit in fits for warning in fit["warnings"]),
-        **columns,
-    )
-
-
-SHAPES: dict[str, tuple[int, ...]] = {
-    "open_rate": (),
-    "click_rate": (),
-    "click_rate_by_bucket": (N_BUCKETS,),
-    "unsubscribe_rate": (),
-    "open_strength": (),
-    "click_strength": (),
-}
+RATES_US = 180 * DAY_US  # the newest sends, which rates are taken from
 
 
 @dataclass(frozen=True)
-class _ChannelSends:
-    user: npt.NDArray[np.int32]
-    opened: npt.NDArray[np.bool_]
-    unsubscribed: npt.NDArray[np.bool_]
-    item_user: npt.NDArray[np.int32]
-    item_clicked: npt.NDArray[np.float32]
-    item_rank: npt.NDArray[np.int32]
+class Effort:
+    """How to learn. most: the most of scorer_fit.KINDS. delay_us: from a plan until answers are in, by outcome: the horizon and the window.
+    threads change no bit of the model."""
+
+    delay_us: tuple[int, int, int] = (8 * DAY_US, 8 * DAY_US, 29 * DAY_US)
+    most: str = TREES
+    seed: int = 1
+    threads: int = 1
 
 
-def _of_channel(sends: SendOutcomes, channel: int) -> _ChannelSends:
-    mine = sends.channel == channel
-    sizes = np.diff(sends.offsets)
-    of_item = np.repeat(mine, sizes)
-    item_user = np.repeat(sends.user, sizes)[of_item]
-    clicked, rank = sends.item_clicked[of_item], sends.item_rank[of_item]
-    return _ChannelSends(sends.user[mine], sends.opened[mine], sends.unsubscribed[mine], item_user, clicked, rank)
+DEFAULT = Effort()
 
 
-def _fit_channel(name: str, sends: _ChannelSends) -> dict[str, Any]:
-    prior, n, items = prior_of(name), len(sends.user), len(sends.item_user)
-    opens, clicks, left = float(sends.opened.sum()), float(sends.item_clicked.sum(dtype=np.float64)), float(sends.unsubscribed.sum())
-    heard = opens > 0 or clicks > 0  # a feed without opens says nothing about how often people open
-    open_rate = _shrunk(opens, n, prior.opened, OPEN_PRIOR) if heard else prior.opened
-    click_rate = _shrunk(clicks, items, prior.clicked, CLICK_PRIOR) if heard else prior.clicked
-    expected = np.full(items, click_rate)
-    return {
-        "open_rate": open_rate,
-        "click_rate": click_rate,
-        "click_rate_by_bucket": bucket_rates(click_rate, sends.item_rank, sends.item_clicked if heard else None),
-        "unsubscribe_rate": _shrunk(left, n, prior.unsubscribed, UNSUBSCRIBE_PRIOR),
-        "open_strength": open_strength(sends.user, sends.opened, open_rate) if heard else OPEN_PRIOR,
-        "click_strength": click_strength(sends.item_user, sends.item_clicked, expected) if heard else CLICK_STRENGTH,
-        "counts": {"sends": n, "opens": opens, "items": items, "clicks": clicks, "unsubscribes": left},
-        "warnings": _warnings(name, n, heard),
-    }
+def fit_engagement(channels: Sequence[str], sends: SendOutcomes, now: int, effort: Effort = DEFAULT) -> Engagement:
+    """The engagement model of every channel; benchmarks, and a warning, where a channel has no sends or no outcome at all."""
+    rates = fit_engagement_rates(channels, sends)
+    scorers = tuple(_scorers(rates, at, sends.where(sends.channel == at), now, effort) for at in range(len(channels)))
+    return replace(rates, scorers=scorers)
 
 
-def _warnings(name: str, n: int, heard: bool) -> tuple[str, ...]:
-    if not n:
-        return (f"{name}: no past sends with a full attribution window; its rates are benchmarks",)
-    if not heard:
-        return (f"{name}: {n} past sends and not one open or click; its rates are benchmarks",)
-    return (f"{name}: only {n} past sends; its rates lean on benchmarks",) if n < FEW_SENDS else ()
+def fit_engagement_rates(channels: Sequence[str], sends: SendOutcomes) -> Engagement:
+    """The rates alone, from the newest sends."""
+    newest = int(sends.at_us.max(initial=0))
+    return fit_rates(channels, sends.where(sends.at_us >= newest - RATES_US))
 
 
-def _shrunk(hits: float, tries: int, rate: float, strength: float) -> float:
-    return (hits + strength * rate) / (tries + strength)
+def _scorers(rates: Engagement, at: int, sends: SendOutcomes, now: int, effort: Effort) -> tuple[Scorer, ...]:
+    found = []
+    for outcome in (OPENED, CLICKED, LEFT):
+        examples, recipe = examples_of(rates, at, sends, outcome), recipe_of(outcome, effort)
+        found.append(as_of(fit_scorer(examples, recipe), examples, now, recipe.delay_us))
+    return tuple(found)
 
 
-def bucket_rates(click_rate: float, rank: npt.NDArray[np.int32], clicked: npt.NDArray[np.float32] | None) -> FloatArray:
-    """(N_BUCKETS,) click rates by rank bucket, non-increasing, with mean `click_rate` over the sends that were ranked.
-
-    Each bucket is shrunk towards a gentle fall with rank that is scaled to the channel's own rate, then neighbours that rise are
-    pooled (pool adjacent violators). UNRANKED stands outside the chain, but never above BEYOND.
-    """
-    known = rank != NOT_RANKED
-    buckets = rank_bucket(rank[known])
-    n = np.bincount(buckets, minlength=N_BUCKETS).astype(np.float64)
-    clicks = np.zeros(N_BUCKETS) if clicked is None else np.bincount(buckets, clicked[known].astype(np.float64), N_BUCKETS)
-    seen = n.sum()
-    base = RANK_SHAPE * (click_rate * seen / (n @ RANK_SHAPE) if seen else click_rate)
-    if clicked is None or not seen:
-        return np.asarray(base, np.float64)
-    mean = _shrunk(float(clicks.sum()), int(seen), click_rate, CLICK_PRIOR)
-    base = RANK_SHAPE * (mean * seen / (n @ RANK_SHAPE))
-    expected = n * base
-    rates: FloatArray = base * (clicks + BUCKET_PRIOR) / (expected + BUCKET_PRIOR)
-    weight = n + BUCKET_PRIOR / base
-    rates[:UNRANKED] = non_increasing(rates[:UNRANKED], weight[:UNRANKED])
-    rates[UNRANKED] = min(rates[UNRANKED], rates[BEYOND])
-    return rates
+def recipe_of(outcome: int, effort: Effort) -> Recipe:
+    """Opens and clicks keep the signs of features; leaving has them the other way round where sends wear people out."""
+    signs = SIGNS if outcome != LEFT else np.zeros_like(SIGNS)
+    return Recipe(signs, SCALES, N_BUCKETS, effort.delay_us[outcome], effort.most, effort.seed, effort.threads)
 
 
-def non_increasing(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The non-increasing sequence nearest to `values` in weighted squares (pool adjacent violators)."""
-    pools: list[tuple[float, float, int]] = []  # mean, weight, length
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        mean, mass, length = value, weight, 1
-        while pools and pools[-1][0] < mean:
-            before, heavier, longer = pools.pop()
-            mean = (mean * mass + before * heavier) / (mass + heavier)
-            mass, length = mass + heavier, length + longer
-        pools.append((mean, mass, length))
-    means, lengths = np.array([pool[0] for pool in pools]), np.array([pool[2] for pool in pools], np.int64)
-    pooled: FloatArray = np.repeat(means, lengths)
-    return pooled
-
-
-def open_strength(user: npt.NDArray[np.int32], opened: npt.NDArray[np.bool_], rate: float) -> float:
-    """Sends of a user that weigh as much as the channel: a + b of the Beta of users' rates, by the method of moments.
-
-    Var(opens) = n·m(1−m)·(1 + (n−1)·ρ) with ρ = 1/(a + b + 1), summed over users; users of one send say nothing.
-    """
-    _, of = np.unique(user, return_inverse=True)
-    n = np.bincount(of).astype(np.float64)
-    opens = np.bincount(of, opened.astype(np.float64))
-    spread = rate * (1 - rate)
-    room = spread * (n * (n - 1)).sum()
-    if room < 1.0:
-        return OPEN_PRIOR
-    rho = (((opens - n * rate) ** 2).sum() - spread * n.sum()) / room
-    return float(np.clip(1 / max(rho, 1e-9) - 1, WEAKEST, STRONGEST))
-
-
-def click_strength(user: npt.NDArray[np.int32], clicked: npt.NDArray[np.float32], expected: FloatArray) -> float:
-    """Expected clicks of a user that weigh as much as the channel: the shape of the Gamma of users' ratios, by the method of moments.
-
-    Var(clicks) = E + E²/shape for a user who is expected to click E times.
-    """
-    _, of = np.unique(user, return_inverse=True)
-    wanted = np.bincount(of, expected)
-    clicks = np.bincount(of, clicked.astype(np.float64))
-    room = (wanted**2).sum()
-    if room < 0.1:
-        return CLICK_STRENGTH
-    extra = ((clicks - wanted) ** 2 - wanted).sum() / room
-    return float(np.clip(1 / max(extra, 1e-9), WEAKEST, STRONGEST))
-
-
-def _fit_hours(sends: SendOutcomes, n_channels: int) -> HourProfile:
-    cell = sends.channel.astype(np.int64) * HOURS + sends.hour
-    n_sends = np.bincount(cell, minlength=n_channels * HOURS).astype(np.float64)
-    answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * HOURS).astype(np.float64)
-    profile = fit_hours(n_sends.reshape(n_channels, HOURS), answers.reshape(n_channels, HOURS), sends.activity)
-    of = np.flatnonzero(sends.hours_row >= 0)
-    return fit_pull(profile, sends.own_hours[sends.hours_row[of]], sends.channel[of], sends.hour[of], sends.opened[of])
+def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -> Examples:
+    """What is learned of one outcome from the sends on a channel: a row a send, for clicks a row an item."""
+    if outcome == CLICKED:
+        of = sends.of_item()
+        features = sends.features[of]
+        bucket = np.where(sends.item_rank == NOT_RANKED, -1, rank_bucket(sends.item_rank))
+        base = click_base(rates, at, sends.features)[of] + item_base(rates, at, bucket)
+        return Examples(features, bucket, sends.item_clicked.astype(np.float64), base, sends.plan_us[of])
+    known = ~sends.blind if outcome == OPENED else sends.leave_known
+    told = sends.where(known)
+    label = (told.opened if outcome == OPENED else told.unsubscribed).astype(np.float64)
+    base = open_base(rates, at, told.features) if outcome == OPENED else left_base(rates, at, len(label))
+    return Examples(told.features, None, label, base, told.plan_us)

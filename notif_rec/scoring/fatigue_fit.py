@@ -96,7 +96,7 @@ class _Problem:
         self.answered = history.answered[of][judged].astype(np.uint8)
         self.rate = float(self.answered.mean())
         others = [centred(t) for t in (*(h.favour for at, h in enumerate(habits) if at != target), *tastes.T)]
-        self.sent, self.expected = own.sent, explained(own.sent, own.expected, np.array(others).reshape(len(others), -1).T)
+        self.sent, self.expected = own.sent, explained(own.sent, own.expected, np.array(others).reshape(len(others), len(own.sent)).T)
         user = np.repeat(np.arange(history.n_users), np.diff(self.start))
         visits = centred(np.log1p(own.visits[judged]))
         controls = [np.ones(len(user)), visits, *history.control[of][judged].T, *(known[user] for known in others)]

@@ -16,6 +16,7 @@ from notif_rec.models.model import ChannelModel
 from notif_rec.models.regression import without_self
 from notif_rec.models.settings import ModelSettings
 from notif_rec.scoring.contenders import BLEND, Asked, popularities, rank_all
+from notif_rec.scoring.contest import EngagementReport
 
 ALL = "all"  # the row over everything, whatever the channel
 
@@ -53,11 +54,13 @@ class EvaluateResult:
     split: datetime | None = None
     as_of: datetime | None = None
     notes: tuple[str, ...] = ()
+    engagement: EngagementReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's `channels.<c>.<model>.<metric>`, and more beside it."""
         times = {name: f"{when.isoformat()}Z" for name, when in (("split", self.split), ("as_of", self.as_of)) if when}
         said = {"k": self.k, "seed": self.seed, **times, **_told(self.channels), "notes": list(self.notes)}
+        said |= {"engagement": self.engagement.to_json()} if self.engagement else {}
         return said | {"other_way": _told(self.other_way)} if self.other_way else said
 
 

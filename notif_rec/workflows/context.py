@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from notif_rec.planning.answers import active_channels
 from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories, specs_of
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
-from notif_rec.planning.facts import Facts, SegmentMap
+from notif_rec.planning.facts import Facts
 from notif_rec.planning.quotas import Quota, Used
 from notif_rec.policy.rule import Cap, ItemWeight, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
@@ -29,6 +29,7 @@ from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.tables import CLASSES
+from notif_rec.workflows.facts import facts_of, segment_map
 
 DAY_US = 86_400_000_000
 LONGEST_MONTH_US = 32 * DAY_US
@@ -79,7 +80,7 @@ def build_planner(
     audiences = tuple(sorted({a for a in items.column("audience").to_pylist() if a}))
     categories = named_categories(config.binding_rules, config.channel_names, [q.category for q in config.quotas if q.category])
     engagement, curve = _engagement(model, config), curve_of(model)
-    facts = _facts(config, model, engagement, categories, audiences, curve)
+    facts = _facts(config, model, categories, audiences, curve)
     found = active_channels(connection, to_us(as_of))
     left_out = [c for c in config.channel_names if channels and c not in channels]
     context = PlanContext(
@@ -140,28 +141,9 @@ def _engagement(model: Model, config: Config) -> Engagement:
     return fitted
 
 
-def _facts(
-    config: Config,
-    model: Model,
-    engagement: Engagement,
-    categories: tuple[str, ...],
-    audiences: tuple[str, ...],
-    curve: FatigueCurve | None,
-) -> Facts:
-    half_life = config.model.half_life
-    return Facts(
-        channels=config.channel_names,
-        consent=tuple(c.consent for c in config.channels.values()),
-        categories=categories,
-        audiences=audiences,
-        event_weights=dict(config.events),
-        timezone=config.timezone,
-        half_life_us=half_life // timedelta(microseconds=1) if half_life else 0,
-        lookback_us=lookback_us(config, curve),
-        attribution_us=config.attribution // timedelta(microseconds=1),
-        click_rate=tuple(float(r) for r in engagement.click_rate),
-        segments=SegmentMap(model.segments.attributes, {values: row for row, values in enumerate(model.segments.values)}),
-    )
+def _facts(config: Config, model: Model, categories: tuple[str, ...], audiences: tuple[str, ...], curve: FatigueCurve | None) -> Facts:
+    segments, lookback = segment_map(model), lookback_us(config, curve)
+    return replace(facts_of(config, curve), categories=categories, audiences=audiences, lookback_us=lookback, segments=segments)
 
 
 def quotas_of(config: Config) -> list[Quota]:

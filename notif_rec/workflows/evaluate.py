@@ -12,6 +12,7 @@ from notif_rec.engines.local import LocalEngine
 from notif_rec.errors import UsageError
 from notif_rec.store.store import Snapshot, Store
 from notif_rec.workflows.backtest import ALL, ChannelReport, EvaluateResult, backtest, fit_contender
+from notif_rec.workflows.evaluate_engagement import evaluate_engagement
 from notif_rec.workflows.scene import Scene, ask, read_scene
 
 
@@ -29,7 +30,8 @@ def evaluate(
     """How well lists made at as_of − horizon foretell the signs of taste until as_of, per channel and over everything (`all`).
 
     A channel's targets are its own events alone; `all` counts every channel's and organic ones. Models see the store as it was at
-    the split: nothing later can reach them. engine: judges channels, side by side where it works apart; else here, by `jobs` threads.
+    the split: nothing later can reach them. Probabilities are judged by sends whose answers are in,
+    a window earlier. engine: judges channels, side by side where it works apart; else here, by `jobs` threads.
     """
     if not horizon:
         raise UsageError("--horizon 0 leaves nothing to foretell", "write at least 1m")
@@ -45,7 +47,10 @@ def evaluate(
         other_way |= {name: found[not own]} if (not own) in found else {}
         if own not in found:
             notes.append(f"{name}: after the split nobody took anything {'new ' if own else ''}on it; not judged")
-    return EvaluateResult(k, config.seed, channels, other_way, split, as_of, tuple(notes))
+    progress("engagement", 0, 1)
+    with store.connect(threads=engine.threads) as con:
+        engagement = evaluate_engagement(con, config, as_of, horizon, jobs=engine.threads)
+    return EvaluateResult(k, config.seed, channels, other_way, split, as_of, tuple(notes), engagement)
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ def train(
         if known is not None:
             return _result(known, fresh=False)
         with store.connect(threads=jobs) as con, _fitting(store, con, config, engine, jobs, progress) as fit:
-            model = replace(fit(as_of), model_id=model_id)
-            rates = fit_rates(con, config, as_of, fit)
-            extras = {"engagement": rates.to_json(), "fatigue": fit_curve(con, config, as_of).to_json()}
+            model, curve = replace(fit(as_of), model_id=model_id), fit_curve(con, config, as_of)
+            rates = fit_rates(con, config, as_of, fit, curve, jobs=jobs)
+            extras = {"engagement": rates.to_json(), "fatigue": curve.to_json()}
             model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
             save_model(folder, model)
         row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
@@ -113,6 +113,7 @@ def model_config_hash(config: Config) -> str:
         "seed": config.seed,
         "fatigue": [rule.model_dump(mode="json") for rule in config.rules if isinstance(rule, Weight)],
         "rates": [config.attribution.total_seconds(), config.timezone, [c.exclude_seen for c in config.channels.values()]],
+        "engagement": [config.engagement.model_dump(mode="json"), config.horizon.total_seconds()],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from notif_rec.planning.answers import active_channels
-from notif_rec.planning.bucket import to_us
+from notif_rec.planning.answers import Oddities, active_channels, attribute_outcomes
+from notif_rec.planning.bucket import read_past, to_us
+from notif_rec.planning.prepare import read_shared
+from notif_rec.planning.sends import gather_sends
+from notif_rec.scoring.features import FEATURES
 from tests.planning.test_prepare import prepared
-from tests.planning.world import AS_OF, FACTS, connect, user_ids
+from tests.planning.world import AS_OF, BUCKET, FACTS, connect, user_ids
 
 HOUR, TICK = timedelta(hours=1), timedelta(microseconds=1)
 Row = dict[str, Any]
@@ -23,6 +26,18 @@ def event(name: str, at: datetime, channel: str = "push", item: int = -1, **more
 def one(events: list[Row], ledger: list[Row] | None = None) -> Row:
     (found,) = prepared({"user_ids": user_ids(["u"]), "events": events, "ledger": ledger or []})
     return found
+
+
+def counted(found: Row, channel: int) -> dict[str, float]:
+    names = [feature.name for feature in FEATURES]
+    row = found["features"][channel * len(names) : (channel + 1) * len(names)]
+    return {name: row[names.index(name)] for name in ("sends", "opens", "clicks", "items")}
+
+
+def oddities(events: list[Row]) -> Oddities:
+    with connect({"user_ids": user_ids(["u"]), "events": events}) as connection:
+        past, shared = read_past(connection, (BUCKET, BUCKET), FACTS), read_shared(connection, FACTS, AS_OF)
+    return attribute_outcomes(past.events, gather_sends(past, shared.item_log), FACTS, to_us(AS_OF), 1).oddities
 
 
 @pytest.mark.parametrize(
@@ -80,21 +95,52 @@ SENT = AS_OF - 96 * HOUR  # attribution is two days
 )
 def test_an_outcome_belongs_to_the_send_that_caused_it(outcome: Row, opens: int, clicks: int) -> None:
     found = one([event("sent", SENT, item=1, send_key="k"), event("sent", SENT + HOUR, item=2, send_key="k"), outcome])
-    assert (found["n_sends"], found["n_opens"], found["n_clicks"]) == ([1, 0], [opens, 0], [clicks, 0])
-    assert found["expected_clicks"] == [2 * FACTS.click_rate[0], 0] and len(found["send_us"]) == 1
+    assert counted(found, 0) == {"sends": 1, "opens": opens, "clicks": clicks, "items": 2} and len(found["send_us"]) == 1
+    assert set(counted(found, 1).values()) == {0}
 
 
 def test_the_newest_of_two_sends_is_meant_and_each_counts_once() -> None:
     sends = [event("sent", SENT, item=1), event("sent", SENT + 2 * HOUR, item=1)]
     opens = [event("opened", SENT + 3 * HOUR, item=1), event("opened", SENT + 4 * HOUR, item=1), event("clicked", SENT + 5 * HOUR, item=1)]
     found = one(sends + opens)
-    assert (found["n_sends"][0], found["n_opens"][0], found["n_clicks"][0]) == (2, 1, 1)
+    assert counted(found, 0) == {"sends": 2, "opens": 1, "clicks": 1, "items": 2}
 
 
-def test_a_send_counts_in_rates_once_its_window_is_over() -> None:
-    young = AS_OF - timedelta(microseconds=FACTS.attribution_us)
-    assert one([event("sent", young)])["n_sends"] == [1, 0]
-    assert one([event("sent", young + TICK)])["n_sends"] == [0, 0]
+def test_a_send_counts_in_rates_once_a_day_has_passed_or_it_was_answered() -> None:
+    young = AS_OF - 24 * HOUR
+    assert counted(one([event("sent", young)]), 0)["sends"] == 1
+    assert counted(one([event("sent", young + TICK)]), 0)["sends"] == 0
+    assert counted(one([event("sent", young + HOUR), event("opened", young + 2 * HOUR)]), 0)["sends"] == 1
+
+
+def test_outcomes_that_are_not_as_they_should_be_are_counted() -> None:
+    sends = [event("sent", SENT, item=1), event("sent", SENT + 30 * HOUR, item=2)]
+    odd = [
+        event("opened", SENT - HOUR / 2, item=1),  # before its send: a clock is behind
+        event("opened", SENT - 20 * HOUR, item=1),  # no send near
+        event("clicked", SENT + HOUR, item=1),
+        event("clicked", SENT + 2 * HOUR, item=1),  # the same click again
+    ]
+    assert oddities(sends + odd) == Oddities(unattributed=2, early=1, doubled=1, machine=0)
+
+
+@pytest.mark.parametrize(
+    ("channel", "delay", "opened", "machine"),
+    [
+        ("push", timedelta(seconds=3), [1] * 8, 4),  # four to be told by, then all of them
+        ("push", timedelta(seconds=11), [1] * 8, 0),
+        ("push", timedelta(0), [1] * 8, 0),  # times of whole minutes cannot tell
+        ("push", timedelta(seconds=3), [1, 1, 1, 0, 1, 0, 1, 1], 0),  # not every mail
+    ],
+)
+def test_opens_within_seconds_of_every_send_are_a_machines(channel: str, delay: timedelta, opened: list[int], machine: int) -> None:
+    times = [SENT - 100 * HOUR + 24 * place * HOUR for place in range(8)]
+    rows = [event("sent", at, channel, item=1) for at in times]
+    rows += [event("opened", at + delay, channel, item=1) for at, yes in zip(times, opened, strict=True) if yes]
+    assert oddities(rows).machine == machine
+    if machine:
+        found = counted(one(rows), 0)
+        assert found["sends"] == found["opens"] == 3  # in the span of the features; nobody knows of the others
 
 
 def test_our_own_send_that_was_confirmed_counts_once_at_its_actual_time() -> None:

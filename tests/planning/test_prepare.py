@@ -47,6 +47,7 @@ USERS_ROW = st.fixed_dictionaries(
         "consent": st.dictionaries(st.sampled_from(["push", "email"]), WORD),
         "consent_at": st.dictionaries(st.sampled_from(["push", "email"]), WHEN),
         "attributes": st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from(["DE", "AT", "gold"])),
+        "created_at": st.sampled_from([None, AS_OF - 90 * HOUR, AS_OF + HOUR]),
     }
 )
 BARRED = st.fixed_dictionaries({"user": st.integers(0, 4), "channel": st.sampled_from(["", "push", "fax"])})
@@ -75,7 +76,7 @@ def same(got: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
     assert [row["user_id"] for row in got] == [row["user_id"] for row in wanted]
     for left, right in zip(got, wanted, strict=True):
         for name in PLANNING_INPUT.names:
-            close = name in ("taste_weight", "hours", "n_clicks", "expected_clicks")
+            close = name in ("taste_weight", "hours", "features")
             assert left[name] == (pytest.approx(right[name], rel=1e-6, abs=1e-9) if close else right[name]), (name, left["user_id"])
 
 

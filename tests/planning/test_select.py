@@ -130,7 +130,7 @@ def test_what_agrees_with_fixed_sends_is_what_may_join_them(seed: int) -> None:
 
 def test_where_caps_cross_greedy_by_value_would_lose() -> None:
     """Sending the most valuable offer first leaves one e-mail; two pushes are worth more together."""
-    person = Person("u1", consent=(2, 2, 0), past=((100, 60, 5, 1), (100, 70, 6, 1), (0, 0, 0, 0)))
+    person = Person("u1", consent=(2, 2, 0), past=((100, 60, 5, 33), (100, 70, 6, 100), (0, 0, 0, 0)))
     rules = ({"rule": "min_gap", "channels": ["push", "email"], "gap": "5h"},)
     window = plan_settings("2026-06-10T06:00:00", horizon_us=6 * 3_600_000_000)
     world = World(

@@ -38,7 +38,7 @@ def test_every_send_before_as_of_with_its_answer_and_what_was_heard(world: World
         assert found.channel[mine].tolist() == [FACTS.channels.index(send["channel"]) for send in sends]
         judged = [OLDEST <= send["at"] <= AS_OF - WINDOW for send in sends]
         assert found.judged[mine].tolist() == judged
-        truth = [send["opened"] for send in sends]
+        truth = [send["opened_at"] is not None for send in sends]
         assert [a for a, j in zip(found.answered[mine].tolist(), judged, strict=True) if j] == [
             a for a, j in zip(truth, judged, strict=True) if j
         ]

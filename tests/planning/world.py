@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from notif_rec.planning.facts import Facts, SegmentMap
 from notif_rec.tables import EVENTS, ITEMS, NO_ITEM, SUPPRESSIONS, TIME, USER_IDS, USERS, schema
+from tests.planning.feature_truth import features
 
 AS_OF = datetime(2026, 3, 10, 12)
 DAY = timedelta(days=1)
@@ -30,7 +31,9 @@ FACTS = Facts(
     lookback_us=5 * 86_400_000_000,
     attribution_us=2 * 86_400_000_000,
     response_us=8 * 86_400_000_000,
-    click_rate=(0.25, 0.5),
+    leave_us=3 * 86_400_000_000,
+    benchmarks=((0.25, 0.1), (0.5, 0.2)),
+    tiring_half_life_us=(2 * 86_400_000_000.0, 4 * 86_400_000_000.0),
     segments=SegmentMap(("country",), {("DE",): 0, ("",): 1}),
 )
 LEDGER = schema(
@@ -90,7 +93,6 @@ class _User:
         recent = [send for send in self.sends if send["at"] >= since]
         items = [(send, item) for send in recent for item in sorted(send["items"])]
         runs = [self._ignored(name) for name in facts.channels]
-        counts = [self._counts(at) for at in channels]
         taste = self._taste()
         zone = self.said.get("timezone")
         return {
@@ -112,7 +114,7 @@ class _User:
             "sent_item_send": [place for place, send in enumerate(recent) for _ in send["items"]],
             "ignored": [len(run) for run in runs],
             "ignored_us": [us(max(run)) if run else 0 for run in runs],
-            **{name: [count[name] for count in counts] for name in ("n_sends", "n_opens", "n_clicks", "expected_clicks")},
+            "features": [value for at in channels for value in self.features(at).values()],
             "hours": self._hours(),
             "seen_item": sorted({item for item, _ in taste}),
             "taste_item": [item for item, _ in sorted(taste)],
@@ -151,7 +153,7 @@ class _User:
         send["categories"].add(category)
         if item != NO_ITEM:
             send["items"][item] = min(send["items"].get(item, (kind,)), (kind,))
-        send |= {"opened": False, "unsubscribed": False, "clicked": {}}
+        send |= {"opened_at": None, "clicked": {}}
 
     def _item_at(self, item: int, seq: int) -> tuple[str, str]:
         log = sorted((row for row in self.world.get("items_log", []) if row["item"] == item), key=lambda row: row["seq"])
@@ -161,34 +163,31 @@ class _User:
 
     def _attribute(self) -> None:
         window = timedelta(microseconds=self.facts.attribution_us)
-        oldest = self.as_of - timedelta(microseconds=self.facts.response_us)
         for row in self.events:
-            if row["event"] not in ("opened", "clicked", "unsubscribed", "complained") or not oldest <= row["timestamp"] < self.as_of:
+            if row["event"] not in ("opened", "clicked") or row["timestamp"] >= self.as_of:
                 continue
-            left = row["event"] in ("unsubscribed", "complained")
             near = [send for send in self.sends if row["timestamp"] - window < send["at"] <= row["timestamp"]]
             named = [send for send in near if row["send_key"] and send["key"] == row["send_key"]]
-            item = NO_ITEM if left else row["item"]
-            like = [s for s in near if s["channel"] == row["channel"] or (left and row["channel"] == "")]
-            like = [send for send in like if item == NO_ITEM or item in send["items"]]
+            like = [s for s in near if s["channel"] == row["channel"]]
+            like = [send for send in like if row["item"] == NO_ITEM or row["item"] in send["items"]]
             if not (named or like):
                 continue
             send = (named or like)[-1]
-            send["unsubscribed" if left else "opened"] = True
+            send["opened_at"] = min(send["opened_at"] or row["timestamp"], row["timestamp"])
             if row["event"] == "clicked":
-                for other in [row["item"]] if row["item"] in send["items"] else send["items"]:
-                    share = 1.0 if row["item"] in send["items"] else 1 / len(send["items"])
-                    send["clicked"][other] = max(send["clicked"].get(other, 0.0), share)
+                item = row["item"] if row["item"] in send["items"] else NO_ITEM
+                send["clicked"][item] = min(send["clicked"].get(item, row["timestamp"]), row["timestamp"])
 
-    def _counts(self, channel: int) -> dict[str, float]:
-        window, oldest = timedelta(microseconds=self.facts.attribution_us), self.as_of - timedelta(microseconds=self.facts.response_us)
-        mine = [s for s in self.sends if s["channel"] == self.facts.channels[channel] and oldest <= s["at"] <= self.as_of - window]
-        return {
-            "n_sends": len(mine),
-            "n_opens": sum(send["opened"] for send in mine),
-            "n_clicks": sum(sum(send["clicked"].values()) for send in mine),
-            "expected_clicks": sum(len(send["items"]) for send in mine) * self.facts.click_rate[channel],
-        }
+    def features(self, channel: int) -> dict[str, float]:
+        name, facts = self.facts.channels[channel], self.facts
+        answers = [(row["timestamp"], row["channel"]) for row in self.events if row["event"] in ("opened", "clicked")]
+        visits = [row["timestamp"] for row in self.events if _is_answer(row, ()) and row["channel"] == ""]
+        word, since = (self.said.get("consent") or {}).get(name), (self.said.get("consent_at") or {}).get(name)
+        provisional = word == "provisional" and (since is None or since <= self.as_of)
+        first = self.said.get("created_at") or min((row["timestamp"] for row in self.events), default=None)
+        sends = [{**s, "items": len(s["items"]), "clicks": sorted(s["clicked"].values())} for s in self.sends]
+        heard = sorted(answer for answer in answers if answer[1] in facts.channels)
+        return features(sends, heard, sorted(visits), first, provisional, name, facts, self.as_of)
 
     def _answers(self, channel: str | None) -> list[datetime]:
         """Opens and clicks on a channel (None: on any of the config), and visits."""

@@ -17,6 +17,7 @@ from notif_rec.planning.caps import named_categories
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.policy.load import binding_rules, rule
 from notif_rec.scoring.engagement import prior_engagement
+from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
 from notif_rec.tables import PLANNING_INPUT
 
 HOUR_US = 3_600_000_000
@@ -55,7 +56,7 @@ class Person:
     taste: tuple[tuple[int, int, float], ...] = ()
     ignored: tuple[int, ...] = (0, 0, 0)
     ignored_us: tuple[int, ...] = (0, 0, 0)
-    past: tuple[tuple[float, float, float, float], ...] = ((0, 0, 0, 0),) * 3
+    past: tuple[tuple[float, float, float, float], ...] = ((0, 0, 0, 0),) * 3  # sends, opens, clicks, items of each channel
     hours: tuple[float, ...] = (0.0,) * 24
 
 
@@ -144,7 +145,6 @@ class World:
     def _row(self, person: Person, bits: dict[int, int]) -> dict[str, Any]:
         sends = sorted(person.sends, key=lambda s: (s[0], s[1]))
         flat = [(s, item) for s in sends for item in s[2]]
-        past = list(zip(*person.past, strict=True))
         taste = sorted(person.taste)
         digest = hashlib.md5(person.user_id.encode()).digest()
         return {
@@ -169,10 +169,7 @@ class World:
             "sent_item_send": [place for place, s in enumerate(sends) for _ in s[2]],
             "ignored": person.ignored,
             "ignored_us": person.ignored_us,
-            "n_sends": past[0],
-            "n_opens": past[1],
-            "n_clicks": past[2],
-            "expected_clicks": past[3],
+            "features": [value for row in person.past for value in features(*row)],
             "hours": person.hours,
             "seen_item": sorted(person.seen),
             "taste_item": [t[0] for t in taste],
@@ -191,6 +188,13 @@ def channel_model(name: str, code: int, users: np.ndarray, items: np.ndarray) ->
         name, code, 0.5, 1.0, 0.01, 0.005, 1.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0), np.zeros(n, np.float32), empty,
         popular, len(users), n, 0,
     )  # fmt: skip
+
+
+def features(sends: float, opens: float, clicks: float, items: float) -> list[float]:
+    """What the rates look at; all else is 0."""
+    row = [0.0] * N_FEATURES
+    row[SENDS], row[OPENS], row[ITEMS], row[CLICKS] = sends, opens, items, clicks
+    return row
 
 
 def _union(bits: Any) -> int:
@@ -230,7 +234,7 @@ def _random_person(rng: np.random.Generator, code: int, n_items: int, as_of_us: 
         seen=tuple(int(i) for i in rng.choice(n_items, size=int(rng.integers(0, 3)), replace=False)),
         ignored=tuple(int(i) for i in rng.integers(0, 6, size=3)),
         ignored_us=tuple(as_of_us - int(d) * DAY_US for d in rng.integers(1, 12, size=3)),
-        past=tuple((10.0, float(o), float(c), 0.4) for o, c in zip(rng.integers(0, 9, 3), rng.integers(0, 3, 3), strict=True)),
+        past=tuple((10.0, float(o), float(c), 20.0) for o, c in zip(rng.integers(0, 9, 3), rng.integers(0, 3, 3), strict=True)),
         hours=tuple(float(h) for h in rng.integers(0, 4, size=24)),
     )
 

@@ -22,15 +22,10 @@ from notif_rec.scoring.engagement import (
     probabilities,
     rank_bucket,
 )
-from notif_rec.scoring.engagement_fit import (
-    NOT_RANKED,
-    SendOutcomes,
-    bucket_rates,
-    click_strength,
-    fit_engagement,
-    non_increasing,
-    open_strength,
-)
+from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
+from notif_rec.scoring.rates_fit import bucket_rates, click_strength, non_increasing, open_strength
+from notif_rec.scoring.rates_fit import fit_rates as fit_engagement
+from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
 
 CHANNELS = ("push", "email")
 TRUE_CLICKS = np.array([0.30, 0.22, 0.15, 0.10, 0.06, 0.03, 0.02])
@@ -44,11 +39,20 @@ def outcomes(**columns: npt.ArrayLike) -> SendOutcomes:
     items = int(offsets[-1])
     empty: dict[str, npt.NDArray[np.generic]] = {
         "user": np.arange(n, dtype=np.int32), "channel": np.zeros(n, np.int8), "at_us": np.arange(n, dtype=np.int64),
-        "hour": np.full(n, 12, np.int8), "opened": np.zeros(n, np.bool_), "unsubscribed": np.zeros(n, np.bool_),
+        "plan_us": np.arange(n, dtype=np.int64), "hour": np.full(n, 12, np.int8), "opened": np.zeros(n, np.bool_),
+        "blind": np.zeros(n, np.bool_), "unsubscribed": np.zeros(n, np.bool_), "leave_known": np.ones(n, np.bool_),
+        "features": np.zeros((n, N_FEATURES), np.float32),
         "item": np.zeros(items, np.int32), "item_clicked": np.zeros(items, np.float32), "item_rank": np.full(items, NOT_RANKED, np.int32),
         "hours_row": np.full(n, -1, np.int32), "own_hours": np.zeros((0, 24), np.float32), "activity": np.zeros(24),
     }  # fmt: skip
     return SendOutcomes(**(empty | given | {"offsets": offsets}))  # type: ignore[arg-type]
+
+
+def known(n_sends: npt.ArrayLike, n_opens: npt.ArrayLike, n_clicks: npt.ArrayLike, n_items: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Features of users of whom only this is known."""
+    rows = np.zeros((len(np.asarray(n_sends)), N_FEATURES), np.float32)
+    rows[:, SENDS], rows[:, OPENS], rows[:, CLICKS], rows[:, ITEMS] = n_sends, n_opens, n_clicks, n_items
+    return rows
 
 
 class Simulated:
@@ -79,14 +83,13 @@ def test_predictions_for_later_sends_are_calibrated_overall_and_in_every_fifth()
     fitted = fit_engagement(CHANNELS, world.sends)
     n_sends, n_opens = np.bincount(world.user), np.bincount(world.user, world.opened)
     items, clicks = np.bincount(world.item_user), np.bincount(world.item_user, world.clicked)
-    expected_clicks = items * fitted.click_rate[0]
     rng = np.random.default_rng(3)
     opened = rng.random(len(later.user)) < world.open_rate[later.user]
     true = np.minimum(TRUE_CLICKS[rank_bucket(later.rank)] * world.ratio[later.item_user] * 0.4, 1)
     clicked = rng.random(len(true)) < true
-    p_open, _, p_leave = probabilities(fitted, 0, np.zeros((3000, 1), np.int32), n_sends, n_opens, clicks, expected_clicks)
-    history = (column[later.item_user] for column in (n_sends, n_opens, clicks, expected_clicks))
-    p_click = probabilities(fitted, 0, later.rank[:, None], *history)[1][:, 0]
+    users = known(n_sends, n_opens, clicks, items)
+    p_open, _, p_leave = probabilities(fitted, 0, np.zeros((3000, 1), np.int32), users)
+    p_click = probabilities(fitted, 0, later.rank[:, None], users[later.item_user])[1][:, 0]
     for p, happened, tolerance in ((p_open[later.user], opened, 0.03), (p_click, clicked, 0.04)):
         assert happened.sum() / p.sum() == pytest.approx(1, abs=tolerance)
         fifths = np.array_split(np.argsort(p, kind="stable"), 5)
@@ -99,11 +102,11 @@ def test_predictions_for_later_sends_are_calibrated_overall_and_in_every_fifth()
 def test_a_user_without_a_past_gets_the_channels_rate_and_one_with_much_the_own() -> None:
     fitted = fit_engagement(CHANNELS, Simulated(500, 30, seed=4).sends)
     rank = np.zeros((3, 1), np.int32)
-    p_open, p_click, _ = probabilities(
-        fitted, 0, rank, np.array([0, 1e6, 1e6]), np.array([0, 9e5, 0]), np.array([0, 2e4, 0]), np.array([0, 1e4, 1e4])
-    )
+    items = np.array([0, 1e4, 1e4]) / fitted.click_rate[0]
+    p_open, p_click, _ = probabilities(fitted, 0, rank, known([0, 1e6, 1e6], [0, 9e5, 0], [0, 2e4, 0], items))
     assert p_open == pytest.approx([fitted.open_rate[0], 0.9, 0], abs=1e-3)
-    assert p_click[:, 0] == pytest.approx(fitted.click_rate_by_bucket[0, 0] * np.array([1, 2, 0]), abs=1e-3)
+    first = fitted.click_rate_by_bucket[0, 0]
+    assert p_click[:, 0] / (1 - p_click[:, 0]) == pytest.approx(first / (1 - first) * np.array([1, 2, 0]), abs=1e-3)
 
 
 COUNTS = st.tuples(*[st.floats(0, 1e6)] * 4)
@@ -122,7 +125,7 @@ def test_always_inside_and_never_rising_with_rank(history: list[tuple[float, flo
     ranks = np.tile(np.append(np.arange(150), -1).astype(np.int32), (len(history), 1))
     n_sends, n_opens, n_clicks, expected = (np.array(column) for column in zip(*history, strict=True))
     for channel in range(2):
-        p_open, p_click, p_leave = probabilities(fitted, channel, ranks, n_sends, np.minimum(n_opens, n_sends), n_clicks, expected)
+        p_open, p_click, p_leave = probabilities(fitted, channel, ranks, known(n_sends, np.minimum(n_opens, n_sends), n_clicks, expected))
         for p in (p_open, p_click, p_leave):
             assert (p > 0).all() and (p < 1).all()
         assert (np.diff(p_click, axis=1) <= 0).all()
@@ -220,8 +223,7 @@ def test_damaged_rates_are_refused() -> None:
 @pytest.mark.parametrize("channel", ["push", "email", "in_app", "sms"])
 def test_a_first_send_of_one_item_is_worth_its_risk_under_the_default_value(channel: str) -> None:
     """Else a store without sends would plan none, and never have any."""
-    zero = np.zeros(1)
-    p_open, p_click, p_leave = probabilities(prior_engagement((channel,)), 0, np.zeros((1, 1), np.int32), zero, zero, zero, zero)
+    p_open, p_click, p_leave = probabilities(prior_engagement((channel,)), 0, np.zeros((1, 1), np.int32), known([0], [0], [0], [0]))
     assert 0.1 * p_open[0] + 1.0 * p_click[0, 0] - 30 * p_leave[0] > 0
 
 

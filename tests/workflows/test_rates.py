@@ -18,11 +18,12 @@ from notif_rec.models.artifact import load_model
 from notif_rec.planning import past_sends
 from notif_rec.planning.past_sends import collect_sends, rank_sends, rank_since, read_shelf
 from notif_rec.scoring.engagement import Engagement
-from notif_rec.scoring.engagement_fit import NOT_RANKED
+from notif_rec.scoring.send_outcomes import NOT_RANKED
 from notif_rec.store.ids import user_hash
 from notif_rec.store.store import Store
 from notif_rec.tables import BUCKETS, EVENTS, ITEMS
-from notif_rec.workflows.rates import _facts, fit_rates
+from notif_rec.workflows.facts import facts_of
+from notif_rec.workflows.rates import fit_rates
 from notif_rec.workflows.train import fit_model, train
 
 AS_OF = datetime(2026, 3, 1)
@@ -128,8 +129,8 @@ def test_ranks_are_places_in_the_whole_list_of_what_a_user_could_get(
     monkeypatch.setattr(past_sends, "DEPTH", depth)
     since = AS_OF - timedelta(days=28)
     with store.connect() as connection:
-        facts = _facts(config)
-        sends, model = collect_sends(connection, facts, AS_OF), fit_model(connection, config, since, model_id="")
+        facts = facts_of(config)
+        sends, model = collect_sends(connection, facts, AS_OF)[0], fit_model(connection, config, since, model_id="")
         shelf = read_shelf(connection, model, facts, (True, False), since, AS_OF)
         ranked = rank_sends(connection, model, facts, shelf, since, sends)
         seen = connection.execute(
@@ -155,7 +156,7 @@ def test_ranks_are_places_in_the_whole_list_of_what_a_user_could_get(
 def test_too_little_to_rank_asks_for_no_second_model(tmp_path: Path, config: Config) -> None:
     few = [row for row in lived(3) if row["user"] < 3]
     with filled(tmp_path / "store", few).connect() as connection:
-        assert rank_since(collect_sends(connection, _facts(config), AS_OF), AS_OF) is None
+        assert rank_since(collect_sends(connection, facts_of(config), AS_OF)[0], AS_OF) is None
         fitted = rates(connection, config, asked := [])
     assert asked == [] and any("only" in warning for warning in fitted.warnings)
 

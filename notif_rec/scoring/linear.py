@@ -1,0 +1,100 @@
+"""Logistic regression on features, with signs that must not turn: what few answers can carry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from scipy.optimize import minimize
+
+from notif_rec.scoring.features import LOG, LOGIT
+
+FloatArray = npt.NDArray[np.float64]
+COEFFICIENT_SD = 0.3  # of a standardised feature, before the data speak
+LEVEL_SD = 3.0
+ROUNDS = 200
+
+
+class Linear(NamedTuple):
+    """Adds level + Σ coefficient · (scaled feature − mean) / spread to a margin."""
+
+    scale: npt.NDArray[np.int8]
+    mean: FloatArray
+    spread: FloatArray
+    coefficient: FloatArray
+    level: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists; floats read back bit by bit."""
+        return {name: value if isinstance(value, float) else value.tolist() for name, value in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Linear:
+        """Raises ValueError where the columns do not fit each other."""
+        scale = np.asarray(stored["scale"], np.int8)
+        mean, spread, coefficient = (np.asarray(stored[name], np.float64) for name in ("mean", "spread", "coefficient"))
+        if len({a.shape for a in (scale, mean, spread, coefficient)}) != 1 or scale.ndim != 1:
+            raise ValueError("the columns of a linear model differ in length")
+        return cls(scale, mean, spread, coefficient, float(stored["level"]))
+
+
+def linear_scores(linear: Linear, rows: npt.NDArray[np.float32]) -> FloatArray:
+    """(n,) what each row adds to the margin."""
+    scores = np.full(len(rows), linear.level)
+    slope = np.where(linear.spread > 0, linear.coefficient / np.where(linear.spread > 0, linear.spread, 1), 0.0)
+    _add_up(np.ascontiguousarray(rows, np.float32), linear.scale, linear.mean, slope, scores)
+    return scores
+
+
+def fit_linear(
+    rows: npt.NDArray[np.float32], label: FloatArray, base: FloatArray, scale: npt.NDArray[np.int8], signs: npt.NDArray[np.int8]
+) -> Linear:
+    """label ~ Bernoulli(σ(base + linear)), leaning on 0; coefficients keep their signs (0 = free). Constant features get 0."""
+    x: FloatArray = np.empty(rows.shape)
+    _scaled(np.ascontiguousarray(rows, np.float32), scale, x)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 0.0)
+    x -= mean
+    x /= np.where(spread > 0, spread, 1.0)
+    x[:, spread == 0] = 0.0
+    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs.tolist()] + [(None, None)]
+    prior = np.append(np.full(x.shape[1], 1 / COEFFICIENT_SD**2), 1 / LEVEL_SD**2)
+
+    def loss(theta: FloatArray) -> tuple[float, FloatArray]:
+        margin = base + x @ theta[:-1] + theta[-1]
+        p = 1 / (1 + np.exp(-margin))
+        gradient = np.append(x.T @ (p - label), (p - label).sum()) + prior * theta
+        return float((np.logaddexp(0, margin) - label * margin).sum() + 0.5 * (prior * theta**2).sum()), gradient
+
+    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS})
+    return Linear(scale, mean, spread, found.x[:-1], float(found.x[-1]))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rescaled(value: float, scale: int) -> float:
+    if scale == LOG:
+        return math.log1p(max(value, 0.0))
+    if scale == LOGIT:
+        inside = min(max(value, 1e-4), 1.0 - 1e-4)
+        return math.log(inside / (1.0 - inside))
+    return value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _scaled(rows: Any, scale: Any, x: Any) -> None:
+    for i in range(len(rows)):
+        for f in range(len(scale)):
+            x[i, f] = _rescaled(rows[i, f], scale[f])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_up(rows: Any, scale: Any, mean: Any, slope: Any, scores: Any) -> None:
+    """One feature after the other, so that the same row always gives the same bits."""
+    for i in range(len(rows)):
+        for f in range(len(scale)):
+            if slope[f] != 0.0:
+                scores[i] += slope[f] * (_rescaled(rows[i, f], scale[f]) - mean[f])

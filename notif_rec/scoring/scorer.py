@@ -1,0 +1,80 @@
+"""How one outcome on one channel is foretold: a base of shrunken rates, what features add to it, and what its log-odds mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.scoring.calibration import Calibration, calibrated, identity
+from notif_rec.scoring.linear import Linear, linear_scores
+from notif_rec.scoring.trees import Trees, no_trees, tree_scores
+
+FloatArray = npt.NDArray[np.float64]
+RATES, LOGISTIC, TREES = "rates", "logistic", "trees"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """p = calibrated(base + user part + item part), log-odds all of them.
+
+    kind: what foretells, RATES (the base alone), LOGISTIC or TREES (on top of a logistic). item: what an item's rank bucket adds,
+    non-increasing; empty where the outcome is of the send as a whole. typical: (n_features,) the median user, to compare with.
+    rounds: of boosting. memory_us: half-life of the level (scoring/level.py), 0 = it stays.
+    """
+
+    kind: str
+    linear: Linear | None
+    trees: Trees
+    item: FloatArray
+    calibration: Calibration
+    typical: npt.NDArray[np.float32]
+    rounds: int = 0
+    memory_us: int = 0
+
+    def user_part(self, features: npt.NDArray[np.float32]) -> FloatArray:
+        """(n,) what features of the user, as the channel sees them, add to the base."""
+        added = tree_scores(self.trees, features)
+        return added if self.linear is None else added + linear_scores(self.linear, features)
+
+    def item_part(self, bucket: npt.NDArray[np.int64]) -> FloatArray:
+        """What the rank bucket adds, of any shape."""
+        return self.item[bucket] if len(self.item) else np.zeros(bucket.shape)
+
+    def probabilities(self, margin: FloatArray) -> FloatArray:
+        """Margins of any shape → probabilities strictly inside (0, 1)."""
+        return calibrated(self.calibration, margin)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; floats read back bit by bit."""
+        return {
+            "kind": self.kind,
+            "linear": None if self.linear is None else self.linear.to_json(),
+            "trees": self.trees.to_json(),
+            "item": self.item.tolist(),
+            "calibration": self.calibration.to_json(),
+            "typical": self.typical.astype(float).tolist(),
+            "rounds": self.rounds,
+            "memory_us": self.memory_us,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], n_features: int, n_buckets: int) -> Scorer:
+        """Raises ValueError, KeyError or TypeError where `stored` is not what `to_json` wrote of so many features."""
+        linear = None if stored["linear"] is None else Linear.from_json(stored["linear"])
+        trees, item = Trees.from_json(stored["trees"]), np.asarray(stored["item"], np.float64)
+        if (trees.feature >= n_features).any() or (linear is not None and len(linear.coefficient) != n_features):
+            raise ValueError(f"a model of other features than the {n_features} of this version")
+        if len(item) not in (0, n_buckets) or (np.diff(item) > 0).any():
+            raise ValueError("an item part that does not fall with the rank")
+        typical = np.asarray(stored["typical"], np.float32)
+        curve, numbers = Calibration.from_json(stored["calibration"]), (int(stored["rounds"]), int(stored["memory_us"]))
+        return cls(str(stored["kind"]), linear, trees, item, curve, typical, *numbers)
+
+
+def bare_scorer() -> Scorer:
+    """The base alone, taken at its word."""
+    return Scorer(RATES, None, no_trees(), np.zeros(0), identity(), np.zeros(0, np.float32))
