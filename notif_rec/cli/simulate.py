@@ -93,11 +93,8 @@ def tell(settings: Settings, result: SimulateResult) -> None:
 
 def _summary(result: SimulateResult) -> str:
     sends = sum(lived.outcome.audit["sends"] for lived in result.policies)
-    days, overtaken = result.span.days, sum(lived.outcome.audit["overtaken"] for lived in result.policies)
-    return (
-        f"{result.users:,} users, {days} days, seed {result.span.seed}; audit of {sends:,} sends: "
-        f"{result.violations} violations, {overtaken} overtaken"
-    )
+    span = result.span
+    return f"{result.users:,} users, {span.days} days, seed {span.seed}; audit of {sends:,} sends: {result.violations} violations"
 
 
 def _tables(result: SimulateResult) -> Iterator[Table]:

@@ -74,8 +74,8 @@ def live_policy(
         dropped.update(applied.dropped)
         events = live(world, state, day, read_lists(world, applied.files))
         progress("days", day + 1, span.days)
-    checked = audit(store, None)
-    found = (checked.plans, checked.sends, len(checked.violations), len(checked.overtaken))
+    checked = audit(store, None, later=False)
+    found = (checked.plans, checked.sends, len(checked.violations))
     return Outcome(_counted(world, state, span), dict(zip(AUDITED, found, strict=True)), dict(dropped))
 
 

@@ -18,7 +18,7 @@ from notif_rec.errors import UsageError
 from notif_rec.simulation.presets import Policy
 
 MARK, RESULT = "simulation.json", "lived.json"
-AUDITED = ("plans", "sends", "violations", "overtaken")
+AUDITED = ("plans", "sends", "violations")
 Counts = Mapping[str, npt.NDArray[np.float64]]
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from notif_rec.cli import simulate as command
 from notif_rec.cli.main import main
 from notif_rec.cli.options import Settings
 from notif_rec.config import load_config, parse_config
+from notif_rec.engines.local import LocalEngine
 from notif_rec.errors import ConfigError, UsageError
 from notif_rec.models.bootstrap import mean_interval
+from notif_rec.planning.context import PlanContext
+from notif_rec.planning.plan_batch import plan_batch
+from notif_rec.policy.rule import Cap
 from notif_rec.simulation.compare import METRICS, difference, totals
-from notif_rec.simulation.presets import PRESETS
+from notif_rec.simulation.presets import PRESETS, Policy
+from notif_rec.workflows import apply
+from notif_rec.workflows.simulate import simulate
 from notif_rec.workflows.simulated_days import vocabulary
+from notif_rec.workflows.simulated_homes import Span
 from notif_rec.workflows.simulated_policies import chosen_policies, starter_config
 
 SMALL = """
@@ -83,6 +93,18 @@ def test_policies_are_lived_through_the_real_pipeline(workspace: Path, capsys: p
     assert "was another one when it was lived here" in capsys.readouterr().err
 
 
+def without_caps(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
+    return plan_batch(users, replace(context, rules=tuple(rule for rule in context.rules if not isinstance(rule, Cap))))
+
+
+def test_a_planner_that_breaks_rules_is_found_out(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`apply` would refuse such a plan, and has to look away for the audit to see any of it."""
+    monkeypatch.setattr(apply, "_still_allowed", lambda store, plan, sends, as_of: (np.ones(sends.num_rows, dtype=bool), Counter()))
+    cheat = Policy("cheat", load_config(workspace / "notif_rec.yml"), without_caps)
+    result = simulate([cheat], Span(users=40, days=1, seed=3, history=7), tmp_path, LocalEngine(1), 1, lambda stage, done, total: None)
+    assert result.violations > 5
+
+
 def test_the_world_speaks_words_that_a_policy_may_not_know(workspace: Path) -> None:
     words = vocabulary(load_config(workspace / "notif_rec.yml"))
     assert words.channel_names == ("push", "email", "in_app") and {"view", "save", "purchase"} <= set(words.events)
@@ -145,7 +167,7 @@ def test_tables_for_people(capsys: pytest.CaptureFixture[str], make_result: Call
     result = make_result()
     command.tell(Settings(), result)
     assert capsys.readouterr().out.splitlines() == [
-        "3 users, 5 days, seed 7; audit of 20 sends: 0 violations, 1 overtaken",
+        "3 users, 5 days, seed 7; audit of 20 sends: 0 violations",
         "total\ta\tb",
         *[f"{name}\t6.0\t3.0" for name in METRICS],
         "compared\tmetric\tdifference\tlow\thigh\trelative",
@@ -160,8 +182,8 @@ def make_result() -> Callable[[], Any]:
 
     def make(violations: int = 0) -> SimulateResult:
         first, other = ({name: np.full(3, value) for name in METRICS} for value in (2.0, 1.0))
-        audits = [{"plans": 5, "sends": 10, "violations": violations, "overtaken": n} for n in (1, 0)]
-        lived = [Lived(n, of, totals(of, 1), Outcome(of, a, {})) for n, of, a in zip("ab", (first, other), audits, strict=True)]
+        audited = {"plans": 5, "sends": 10, "violations": violations}
+        lived = [Lived(name, of, totals(of, 1), Outcome(of, audited, {})) for name, of in (("a", first), ("b", other))]
         return SimulateResult(Span(3, 5, 7), 3, tuple(lived), (difference(("a", "b"), first, other, 1),))
 
     return make
