@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from notif_rec.config import Config, Exploration
 from notif_rec.planning.plan_batch import plan_batch
@@ -11,6 +12,7 @@ from notif_rec.policy.rule import Weight
 from notif_rec.simulation.rivals import Planner, popular_first, score_first
 
 CAPS = ("frequency_cap", "min_gap")
+DEEPER, MOST_CANDIDATES = 6, 1000
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,15 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset(name: str, config: Config) -> Policy:
-    """The preset of that name under the keys of `config`. Rivals do not explore: they would not know what for."""
+    """The preset of that name under the keys of `config`.
+
+    Rivals do not explore: they would not know what for. What is popular is the same for everybody, and `no_repeat` soon eats up a
+    list that is long enough for tastes: that rival looks further down.
+    """
     chosen = PRESETS[name]
-    rules = tuple(rule for rule in config.rules if chosen.keeps(rule))
-    explores = config.exploration if chosen.planner is plan_batch else Exploration(share=0.0)
-    return Policy(name, config.model_copy(update={"rules": rules, "exploration": explores}), chosen.planner)
+    changed: dict[str, Any] = {"rules": tuple(rule for rule in config.rules if chosen.keeps(rule))}
+    if chosen.planner is not plan_batch:
+        changed["exploration"] = Exploration(share=0.0)
+    if chosen.planner is popular_first:
+        changed["candidates"] = min(DEEPER * config.candidates, MOST_CANDIDATES)
+    return Policy(name, config.model_copy(update=changed), chosen.planner)

@@ -120,3 +120,4 @@ def test_presets_keep_the_rules_that_they_say() -> None:
     assert preset("ours", config).planner is plan_batch and preset("ours", config).config == config
     assert preset("score-first", config).config.exploration.share == 0 and preset("no-caps", config).config.exploration.share == 0.1
     assert all(preset(name, config).config.holdout == 0.05 for name in PRESETS)
+    assert [preset(name, config).config.candidates for name in PRESETS] == [50, 300, 50, 50]
