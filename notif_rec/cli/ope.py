@@ -27,6 +27,7 @@ COLUMNS = ("estimator", "value", "from", "to", "difference", "from ", "to ", "ra
 @as_of_option()
 @click.option("--since", type=Span(), default="28d", show_default=True, help="With --policy: how far back plans may lie")
 @click.option("--plan", metavar="ID", help="With --policy: this plan alone (an id, a prefix or `latest`)")
+@click.option("--any-moment", is_flag=True, help="With --policy: a message is the same whenever it goes out (for policies that move it)")
 @click.option("--logs", type=FILE, metavar="FILE", help="Logged choices: CSV (plain, .gz, .zst) or Parquet with reward, propensity, …")
 @click.option("--target", metavar="POLICY", help="uniform, only=ITEM, or a file item_id,probability[,context…]  [default: a column]")
 @click.option("--against", metavar="POLICY", default="logged", show_default=True, help="The policy that it is held against")
@@ -36,8 +37,8 @@ COLUMNS = ("estimator", "value", "from", "to", "difference", "from ", "to ", "ra
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of the resampling")
 @pass_settings
 def command(
-    settings: Settings, policy: Path | None, as_of: datetime, since: timedelta, plan: str | None, logs: Path | None, target: str | None,
-    against: str, mapping: Mapping[str, str], constants: Mapping[str, str], features: str | None, seed: int,
+    settings: Settings, policy: Path | None, as_of: datetime, since: timedelta, plan: str | None, any_moment: bool, logs: Path | None,
+    target: str | None, against: str, mapping: Mapping[str, str], constants: Mapping[str, str], features: str | None, seed: int,
 ) -> None:  # fmt: skip
     """Say what another policy would have brought, from logged choices and the probability of each.
 
@@ -54,7 +55,7 @@ def command(
     if policy is not None:
         if target or mapping or constants or features or against != "logged":
             raise click.UsageError("--target, --against, --map, --set and --features go with --logs")
-        return _report(settings, _of_policy(settings, policy, as_of, since, plan, seed))
+        return _report(settings, _of_policy(settings, policy, as_of, since, plan, seed, any_moment))
     from notif_rec.workflows.ope_logs import evaluate_logs
 
     assert logs is not None
@@ -62,13 +63,15 @@ def command(
     return _report(settings, evaluate_logs(logs, target, against, mapping=mapping, constants=constants, features=asked, seed=seed))
 
 
-def _of_policy(settings: Settings, policy: Path, as_of: datetime, since: timedelta, plan: str | None, seed: int) -> OpeResult:
+def _of_policy(
+    settings: Settings, policy: Path, as_of: datetime, since: timedelta, plan: str | None, seed: int, any_moment: bool
+) -> OpeResult:
     from notif_rec.engines.local import LocalEngine
     from notif_rec.workflows.ope_policy import evaluate_policy
 
     work = open_workspace(settings)
     with progress(settings) as advance:
-        return evaluate_policy(work.store, work.config, policy, as_of, since, plan, LocalEngine(settings.jobs), advance, seed)
+        return evaluate_policy(work.store, work.config, policy, as_of, since, plan, LocalEngine(settings.jobs), advance, seed, any_moment)
 
 
 def _report(settings: Settings, result: OpeResult) -> None:

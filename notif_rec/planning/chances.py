@@ -21,14 +21,16 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 HashArray = npt.NDArray[np.uint64]
 NOTHING_US = -1  # the moment of no message
+ANY_US = -2  # instead of a moment: whenever it goes out
 
-# Lists have one entry an action that the plan could have held. likely: its probability at the context's prices; by_chance: the part
-# of it that comes from exploring its channel. opened, clicked, unsubscribed: expected outcomes, clicks weighed by the items' values.
-# taken: the plan held it; drawn: because chance decided on its channel.
+# Lists have one entry an action that the plan could have held. content: its name whatever its moment. likely: its probability at the
+# context's prices; by_chance: the part of it that comes from exploring its channel. opened, clicked, unsubscribed: expected outcomes,
+# clicks weighed by the items' values. taken: the plan held it; drawn: because chance decided on its channel.
 CHANCES = schema(
     user=pa.int32(),
     held=pa.bool_(),
     action=pa.list_(pa.uint64()),
+    content=pa.list_(pa.uint64()),
     channel=pa.list_(pa.int8()),
     likely=pa.list_(pa.float64()),
     by_chance=pa.list_(pa.float64()),
@@ -81,8 +83,10 @@ def _messages(offers: Offers, choice: Choice, context: PlanContext, row: IntArra
     code = context.model.item_codes[np.maximum(item, 0)]
     marks = np.where(item >= 0, item_marks(code.astype(np.int64)), np.uint64(0)).sum(axis=1, dtype=np.uint64)
     opened, clicked, unsubscribed = expected_outcomes(offers, context, row)
+    user = offers.users.user[owner].astype(np.int64)
     return {
-        "action": action_ids(offers.users.user[owner].astype(np.int64), channel, us, marks),
+        "action": action_ids(user, channel, us, marks),
+        "content": action_ids(user, channel, np.full(len(row), ANY_US), marks),
         "channel": channel,
         "likely": choice.propensity[row],
         "by_chance": choice.by_chance[row],
@@ -101,8 +105,10 @@ def _silence(offers: Offers, choice: Choice, context: PlanContext) -> dict[str, 
     spoken = np.zeros((n_channels, n_users), dtype=np.bool_)
     spoken[context.lanes.channel[offers.lane[marketing]], offers.owner()[marketing]] = True
     none, quiet = np.zeros(n_channels * n_users), ~spoken.ravel()
+    name = action_ids(user, channel, np.full(len(user), NOTHING_US), np.zeros(len(user), dtype=np.uint64))
     return {
-        "action": action_ids(user, channel, np.full(len(user), NOTHING_US), np.zeros(len(user), dtype=np.uint64)),
+        "action": name,
+        "content": name,
         "channel": channel,
         "likely": choice.idle_propensity.ravel(),
         "by_chance": choice.idle_by_chance.ravel(),

@@ -22,7 +22,7 @@ from notif_rec.config import Config, load_policy
 from notif_rec.engines.engine import Engine, Progress
 from notif_rec.errors import DataError, UsageError
 from notif_rec.planning.arms import BEST, explored_channel, share_of
-from notif_rec.planning.context import Settings, Worth
+from notif_rec.planning.context import Settings
 from notif_rec.planning.reasons import CLOSED, FIXED
 from notif_rec.store.rows import PlanRow
 from notif_rec.store.store import Store, Version
@@ -44,15 +44,16 @@ BLANK, NOT_DRAWN = "sends with a blank propensity", "sends that chance did not d
 
 def evaluate_policy(
     store: Store, config: Config, policy: Path, as_of: datetime, since: timedelta, plan: str | None, engine: Engine, progress: Progress,
-    seed: int = 1,
+    seed: int = 1, any_moment: bool = False,
 ) -> OpeResult:  # fmt: skip
     """The value, per user and plan, of the policy in the file (keys that replace those of each plan's own config).
 
     From applied plans of the last `since` (or the one named) that explored, and whose outcomes are all in by `as_of`. Rewards are the
-    realised value of the sends' outcomes by `config`. DataError where no plan will do, or the logs cannot speak for the policy.
+    realised value of the sends' outcomes by `config`. any_moment: a message is the same whenever it goes out. DataError where no plan
+    will do, or the logs cannot speak for the policy.
     """
     plans, passed = _usable(store, config, as_of, since, plan)
-    logs, yardstick = list[PlanLog](), Yardstick(config, as_of)
+    logs, yardstick = list[PlanLog](), Yardstick(config, as_of, any_moment)
     for done, row in enumerate(plans):
         progress("replay", done, len(plans))
         logs.append(_log_of_plan(store, row, policy, yardstick, engine))
@@ -126,15 +127,15 @@ def _log_of_plan(store: Store, row: PlanRow, policy: Path, yardstick: Yardstick,
         rivals = replayed(store, row, other, prices, users, folder / "other", engine)
         outcomes = read_outcomes(store, row, own.context, yardstick)
         share = share_of(settings, n_channels) * n_channels if cut else None
-        shards = [_log_of_shard(a, b, yardstick.worth, outcomes, share) for a, b in zip(files, rivals, strict=True)]
+        shards = [_log_of_shard(a, b, yardstick, outcomes, share) for a, b in zip(files, rivals, strict=True)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return replace(_whole(shards, row), cut=int(cut))
 
 
-def _log_of_shard(own: Path, other: Path, worth: Worth, outcomes: Outcomes, explorers: float | None) -> PlanLog:
-    actions, users = read_actions(own, worth)
-    return log_of(actions, read_actions(other, worth)[0], users, outcomes.of(users), explorers)
+def _log_of_shard(own: Path, other: Path, yardstick: Yardstick, outcomes: Outcomes, explorers: float | None) -> PlanLog:
+    (actions, users), (others, _) = (read_actions(part, yardstick.worth, yardstick.any_moment) for part in (own, other))
+    return log_of(actions, others, users, outcomes.of(users), explorers)
 
 
 def _explorers(store: Store, row: PlanRow, settings: Settings, n_channels: int) -> Codes:

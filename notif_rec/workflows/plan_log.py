@@ -22,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 HashArray = npt.NDArray[np.uint64]
 SAME = 1e-9  # propensities this near are one
-NAMES = ("action", "channel", "likely", "by_chance", "opened", "clicked", "unsubscribed", "taken", "drawn")
+NAMES = ("action", "content", "channel", "likely", "by_chance", "opened", "clicked", "unsubscribed", "taken", "drawn")
 
 
 @dataclass(frozen=True)
@@ -73,26 +73,29 @@ class PlanLog:
     cut: int
 
 
-def read_actions(part: Path, worth: Worth) -> tuple[Actions, IntArray]:
-    """The actions in a file of CHANCES, and every user in it; neither of those held out."""
+def read_actions(part: Path, worth: Worth, any_moment: bool = False) -> tuple[Actions, IntArray]:
+    """The actions in a file of CHANCES, and every user in it; neither of those held out. any_moment: named by content alone."""
     table = pa.Table.from_batches(list(read_batches(part)))
     table = table.filter(pc.invert(table.column("held")))
     user = table.column("user").to_numpy().astype(np.int64)
     size = pc.list_value_length(table.column("action")).to_numpy()
     found = {name: pc.list_flatten(table.column(name)).to_numpy() for name in NAMES}
     value = worth.opened * found["opened"] + worth.clicked * found["clicked"] + worth.unsubscribed * found["unsubscribed"]
-    action, first, row = np.unique(found["action"], return_index=True, return_inverse=True)  # two offers of the same are one action
+    action, first, row = np.unique(
+        found["content" if any_moment else "action"], return_index=True, return_inverse=True
+    )  # two offers of the same are one action
 
     def merged(column: FloatArray) -> FloatArray:
         return total_by(row, column.astype(np.float64), len(action))
 
+    likely = merged(found["likely"])
     return Actions(
         user=np.repeat(user, size)[first],
         action=action,
         message=(found["opened"] > 0)[first],
-        likely=merged(found["likely"]),
+        likely=likely,
         by_chance=merged(found["by_chance"]),
-        value=value[first],
+        value=np.where(likely > 0, merged(found["likely"] * value) / np.where(likely > 0, likely, 1.0), value[first]),
         taken=merged(found["taken"]) > 0,
         drawn=merged(found["drawn"]) > 0,
     ), user
@@ -172,7 +175,11 @@ def merged(logs: Sequence[PlanLog]) -> PlanLog:
 
 
 def joined(logs: Sequence[PlanLog]) -> tuple[Logged, Logged]:
-    """All plans as one: the policy in question, and the plans' own. The value is per user and plan."""
+    """All plans as one: the policy in question, and the plans' own. The value is per user and plan.
+
+    The model's predictions are brought to the level of what the logs brought, so that what chance could never have done is not
+    counted at the level of another world.
+    """
     everyone = np.unique(np.concatenate([log.who for log in logs]))
     row = np.searchsorted(everyone, np.concatenate([log.user for log in logs]))
     of = np.searchsorted(everyone, np.concatenate([log.who for log in logs]))
@@ -184,14 +191,21 @@ def joined(logs: Sequence[PlanLog]) -> tuple[Logged, Logged]:
         return total_by(of, rows(name), len(everyone))
 
     reward, own = rows("reward"), rows("weight_own")
+    level = _level(own * reward, own * rows("predicted"))
     shared: dict[str, Any] = {
         "cluster": row,
         "reward": reward,
         "units": np.bincount(of, minlength=len(everyone)).astype(np.float64),
         "taken": total_by(row, own * reward, len(everyone)),
-        "predicted": rows("predicted"),
+        "predicted": level * rows("predicted"),
     }
     return (
-        Logged(weight=rows("weight"), expected=users("expected"), direct=users("direct"), **shared),
-        Logged(weight=own, expected=users("expected_own"), direct=users("direct_own"), **shared),
+        Logged(weight=rows("weight"), expected=users("expected"), direct=level * users("direct"), **shared),
+        Logged(weight=own, expected=users("expected_own"), direct=level * users("direct_own"), **shared),
     )
+
+
+def _level(brought: FloatArray, foretold: FloatArray) -> float:
+    """What came for each unit that was foretold; never below 0, and 1 where nothing was foretold."""
+    total = float(foretold.sum())
+    return max(0.0, float(brought.sum()) / total) if total > 0.0 else 1.0

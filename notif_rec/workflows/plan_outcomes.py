@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from notif_rec.config import Config
-from notif_rec.planning.chances import action_ids, item_marks
+from notif_rec.planning.chances import ANY_US, action_ids, item_marks
 from notif_rec.planning.context import PlanContext, Worth
 from notif_rec.planning.facts import Facts
 from notif_rec.planning.realised import realised_outcomes
@@ -31,10 +31,14 @@ WHERE plan_id = $plan AND kind = 'send' AND item_class = 'marketing' ORDER BY se
 
 @dataclass(frozen=True)
 class Yardstick:
-    """How rewards are counted, for all policies alike: by one config, from outcomes before `as_of`."""
+    """How rewards are counted, for all policies alike: by one config, from outcomes before `as_of`.
+
+    any_moment: a message is the same action whenever it goes out.
+    """
 
     config: Config
     as_of: datetime
+    any_moment: bool = False
 
     @property
     def worth(self) -> Worth:
@@ -81,6 +85,7 @@ def read_outcomes(store: Store, row: PlanRow, context: PlanContext, yardstick: Y
     channel = pc.index_in(rows.column("channel"), value_set=names).to_numpy().astype(np.int64)[first]
     user, us = (rows.column(name).to_numpy().astype(np.int64)[first] for name in ("user", "us"))
     marks = item_marks(rows.column("item").to_numpy().astype(np.int64))
+    us = np.full(len(us), ANY_US) if yardstick.any_moment else us
     action = action_ids(user, channel, us, np.add.reduceat(marks, first) if len(first) else marks)
     order = np.argsort(action, kind="stable")
     propensity = rows.column("propensity").to_numpy(zero_copy_only=False).astype(np.float64)[first]
