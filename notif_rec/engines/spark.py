@@ -7,6 +7,7 @@ would pay 70 µs a user for it (docs/benchmarks.md), and lists of unsigned numbe
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -73,6 +74,7 @@ class SparkEngine:
 
     def refuse_hidden(self, folder: Path) -> None:
         """ConfigError where an executor does not see `folder`, by writing a file there and looking for it from every side."""
+        folder = folder.resolve()
         probe = folder / f".seen-{os.getpid()}"
         probe.touch(mode=0o600)
         try:
@@ -81,7 +83,7 @@ class SparkEngine:
         finally:
             probe.unlink(missing_ok=True)
         if blind:
-            fix = "put the store on a disk that driver and executors mount at the same path, or run --engine local"
+            fix = "let segments, models and tmp of the store be links to a disk that all machines mount, or use --engine local"
             raise ConfigError(f"{folder}: Spark's executors do not see it ({', '.join(sorted(blind))})", fix)
 
     def _watched(self, job: Callable[[], list[Any]], stage: str, total: int, progress: Progress) -> list[Any]:
@@ -114,7 +116,8 @@ def open_spark(master: str, settings: Mapping[str, str], root: Path) -> SparkEng
             session.conf.set(name, value)
     engine = SparkEngine(session, log)
     if not master.startswith("local"):
-        engine.refuse_hidden(root)
+        for name in ("segments", "models", "tmp"):
+            engine.refuse_hidden(root / name)
     return engine
 
 
@@ -124,10 +127,12 @@ def _started(master: str, settings: Mapping[str, str], log: Path) -> SparkSessio
     try:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             gateway = launch_gateway(conf, {"stdout": stream, "stderr": stream})
-        return SparkSession(SparkContext(gateway=gateway, conf=conf))
+        session = SparkSession(SparkContext(gateway=gateway, conf=conf))
     except (Py4JError, PySparkException, OSError) as error:
         fix = f"{log} has what it said; `notif-rec doctor` checks Java and pyspark, engine.master and engine.settings are yours"
         raise ConfigError(f"Spark does not start on {master}: {str(error).splitlines()[0]}", fix) from error
+    atexit.register(session.stop)  # a cluster would call the run a failure otherwise
+    return session
 
 
 def patient(master: str) -> str:

@@ -12,8 +12,11 @@ NAME = re.compile(r"[a-z]+-(\d+)-[0-9a-f]+")
 
 
 def scratch(root: Path, purpose: str, name: str = "") -> Path:
-    """A path below the store's `tmp` that is this process's own; `name`: of hex digits, so that it is found again."""
-    return root / "tmp" / f"{purpose}-{os.getpid()}-{name or uuid.uuid4().hex}"
+    """A path below the store's `tmp` that is this process's own; `name`: of hex digits, so that it is found again.
+
+    Where `tmp` is a link the path is what it leads to, which workers on other machines see too.
+    """
+    return (root / "tmp").resolve() / f"{purpose}-{os.getpid()}-{name or uuid.uuid4().hex}"
 
 
 def outlived(root: Path) -> list[Path]:

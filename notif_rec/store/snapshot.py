@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,8 @@ class Snapshot:
 
 
 def open_duckdb(root: Path, threads: int = 1, memory: str | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB without views, in UTC, that spills into the store and loads nothing from elsewhere."""
-    spill = scratch(root, "duckdb")
+    """An in-memory DuckDB without views, in UTC, that loads nothing from elsewhere and spills into the store, where it sees it."""
+    spill = scratch(root if (root / "tmp").is_dir() else Path(tempfile.gettempdir()), "duckdb")
     settings: dict[str, str | int] = {
         "threads": threads,
         "memory_limit": memory or default_memory(),
@@ -115,13 +116,17 @@ def open_duckdb(root: Path, threads: int = 1, memory: str | None = None) -> duck
 
 
 def snapshot_of(root: Path, version: Version, segments: Sequence[Segment]) -> Snapshot:
-    """The files of `version` among the live segments: merging keeps every row and its seq, so older versions stay readable."""
+    """The files of `version` among the live segments: merging keeps every row and its seq, so older versions stay readable.
+
+    Links are followed, so that a worker elsewhere needs to see the files alone and not the store's own folder.
+    """
+    folders = {folder: (root / folder).resolve() for folder in {Path(segment.path).parent for segment in segments}}
     whole: dict[str, list[Path]] = {}
     mixed: dict[str, list[Path]] = {}
     for segment in segments:
         if segment.min_seq <= version.seq:
             side = whole if segment.added_seq <= version.seq else mixed
-            side.setdefault(segment.tbl, []).append(root / segment.path)
+            side.setdefault(segment.tbl, []).append(folders[(path := Path(segment.path)).parent] / path.name)
     return Snapshot(root, version, {k: tuple(v) for k, v in whole.items()}, {k: tuple(v) for k, v in mixed.items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,16 +41,22 @@ class Apart:
 
 @dataclass(frozen=True)
 class StageApart:
-    """Stages a file and leaves what it found in `folder`. The file must lie where every process sees it."""
+    """Stages a file and leaves what it found in `folder`. The file must lie where every process sees it.
+
+    base: where relative paths begin; they are told as they were given.
+    """
 
     table: str
     options: ReadOptions
     words: Vocabulary
     folder: Path
+    base: Path
 
     def __call__(self, numbered: tuple[int, Source]) -> Apart:
         """DataError as `stage_file`."""
         number, source = numbered
+        if not source.path.is_absolute():
+            os.chdir(self.base)
         rejects = _Gathered()
         staged = stage_file(self.table, source, self.options, self.words, rejects, lambda size: None)
         made = Apart(replace(staged, rows=NO_ROWS), self.folder / f"{number:06}.rows", self.folder / f"{number:06}.rejects")

@@ -203,7 +203,7 @@ def _stage_apart(
     private_folder(folder)
     try:
         sources = [look.source for look in looks if look.source]
-        for apart in engine.each(StageApart(table, options, words, folder), list(enumerate(sources)), "reading", progress):
+        for apart in engine.each(StageApart(table, options, words, folder, Path.cwd()), list(enumerate(sources)), "reading", progress):
             staged.append(take_up(apart, rejects))
             refuse_rejects(staged[-1], limit, rejects)
     finally:

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from notif_rec.config import load_config
 from notif_rec.engines.local import LocalEngine
 from notif_rec.errors import ConfigError, DataError, NotifRecError
-from notif_rec.store.store import Store
 from notif_rec.workflows import plan as planning
-from notif_rec.workflows.evaluate import evaluate
 from notif_rec.workflows.ingest import ingest
-from notif_rec.workflows.plan import plan
 from notif_rec.workflows.plans import sends_path
-from notif_rec.workflows.train import train
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.worlds import World, stamp
 from tests.engines import dying
 from tests.engines.conftest import copied
+from tests.engines.sameness import files, live_on, planned, silent, spread
 
 pytestmark = pytest.mark.spark
 Open = Callable[..., Any]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    return None
-
-
-def planned(desk: Desk, world: World, engine: Any) -> tuple[dict[str, Any], bytes]:
-    """The plan's manifest and the bytes of its sends."""
-    made = plan(desk.store, load_config(desk.folder / "notif_rec.yml"), world.as_of, engine, silent)
-    assert made.made
-    return dict(made.manifest), sends_path(desk.store, made.manifest["plan_id"]).read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -105,38 +87,6 @@ def test_ingest_train_and_evaluate_come_to_the_same(trained: Desk, world: World,
     assert not list((there.folder / ".notif_rec" / "tmp").iterdir()), "nothing is left behind"
 
 
-def spread(world: World, folder: Path) -> Path:
-    """The events of the world over a plain, a packed and a Parquet file below a folder, with bad rows, and files that are no data."""
-    desk, third = Desk(folder), len(world.events) // 3
-    columns = list(dict.fromkeys(name for row in world.events for name in row))
-    rows = [{name: row.get(name, "") for name in columns} for row in world.events]
-    bad = [{**rows[0], "timestamp": "2026-11-31T00:00:00Z"}, {**rows[0], "channel": "pusch"}, {**rows[0], "user_id": ""}]
-    plain = desk.write("a/plain.csv", [*rows[:third], bad[0], rows[0], bad[1]], columns)
-    packed = desk.write("b/packed.csv", [*rows[third : 2 * third], bad[2]], columns)
-    packed.with_name("packed.csv.gz").write_bytes(gzip.compress(packed.read_bytes()))
-    packed.unlink()
-    pq.write_table(pa.Table.from_pylist(rows[2 * third :]), folder / "part-0000.parquet")
-    (folder / "_SUCCESS").touch()
-    plain.with_name(".plain.csv.crc").write_bytes(b"crc")
-    return folder
-
-
-def live_on(desk: Desk, world: World, folder: Path, engine: Any) -> tuple[dict[str, Any], str, Any]:
-    """What ingest, train and evaluate told of the files."""
-    config = load_config(desk.configure(world.policy))
-    store = Store.create(desk.folder / ".notif_rec")
-    found = ingest(store, config, "events", [folder], latest=world.as_of + timedelta(days=400), engine=engine).to_json()
-    rejects = Path(found.pop("rejects_file")).read_text()
-    made = train(store, config, world.as_of, engine=engine)
-    judged = evaluate(store, config, world.as_of, timedelta(days=20), 5, engine=engine)
-    assert ingest(store, config, "events", [folder], engine=engine).unchanged
-    return {**found, "rejects": rejects}, made.model_id, judged.to_json()
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def test_an_ingest_that_must_be_refused_is_refused_in_the_same_words(desk: Desk, spark: Open, tmp_path: Path) -> None:
     config, store = load_config(desk.folder / "notif_rec.yml"), desk.store
     bad = Desk(tmp_path).write("bad.csv", [{"user_id": "", "item_id": "", "channel": "", "event": "view", "timestamp": "x"}] * 30)
@@ -181,7 +131,7 @@ def test_a_store_that_executors_do_not_see_is_refused(spark: Open, tmp_path: Pat
     monkeypatch.setattr(Path, "touch", lambda self, mode: None)  # as on a disk of the driver's own: no executor finds the file
     with pytest.raises(ConfigError, match="executors do not see it") as caught:
         engine.refuse_hidden(tmp_path)
-    assert "mount at the same path" in caught.value.fix
+    assert "be links to a disk that all machines mount" in caught.value.fix
 
 
 def test_the_installed_command_plans_applies_and_audits_as_the_local_one(
