@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings, read_config
 from notif_rec.cli.render import note, progress, show
 from notif_rec.cli.span import Span
@@ -25,8 +27,17 @@ FILE = click.Path(path_type=Path)
 @as_of_option()
 @click.option("--horizon", type=Span(), default="7d", show_default=True, help="Length of the last slice, which validates")
 @click.option("--train", type=FILE, metavar="FILE", help="Instead of the store: pairs, of which a tenth validates; needs -o")
+@engine_option()
 @pass_settings
-def command(settings: Settings, budget: timedelta, output: Path | None, as_of: datetime, horizon: timedelta, train: Path | None) -> None:
+def command(
+    settings: Settings,
+    budget: timedelta,
+    output: Path | None,
+    as_of: datetime,
+    horizon: timedelta,
+    train: Path | None,
+    engine: str | None,
+) -> None:
     """Search the settings of the models, and write the best as a piece of config.
 
     Learns from what came before the last --horizon before --as-of and validates on what came in it; nothing after --as-of is
@@ -37,12 +48,15 @@ def command(settings: Settings, budget: timedelta, output: Path | None, as_of: d
     if train and not output:
         raise click.UsageError("--train has no store to write to: name the file with -o")
     target = output or settings.store_path / "tuned.yml"
+    if train and engine == "spark":
+        raise click.UsageError("--engine spark searches over a store; pairs of a file are read here")
     with progress(settings) as advance:
         order = Order(target, budget, time.monotonic, settings.jobs, advance, lambda text: note(settings, text))
         if train:
             result = tune_split(train, read_config(settings), order)
         else:
             workspace = open_workspace(settings)
+            order = replace(order, engine=open_engine(settings, workspace.config, engine))
             result = tune(workspace.store, workspace.config, as_of, horizon, order)
     show(settings, result.to_json(), text=_summary(result), next_command=f"notif-rec config check -c {result.output}")
 

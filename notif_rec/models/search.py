@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ class Run(Protocol):
     """Scores settings; raises StageOver where the stage's share of the time is spent."""
 
     best: ModelSettings
+
+    def ahead(self, settings: Sequence[ModelSettings]) -> None:
+        """Told what will be asked for next, whatever comes of it, and costs a fit each: it may be scored side by side."""
 
     def full(self, settings: ModelSettings) -> float:
         """The score of settings that may become the best."""
@@ -67,6 +71,7 @@ def mixture(run: Run, *, repeats: bool) -> None:
 
 def transfer(run: Run) -> None:
     """How far a channel trusts the signs of others."""
+    run.ahead([run.best.model_copy(update={"transfer": share}) for share in TRANSFERS])
     for share in TRANSFERS:
         run.full(run.best.model_copy(update={"transfer": share}))
 
@@ -109,8 +114,10 @@ def factors(run: Run, alpha0: float, evidence: float, seed: int) -> None:
     pool = [base, *_sample(base, base.unobserved_weight or alpha0, evidence, seed)]
     for epochs, stay in ((base.iterations // 4, SEMIFINALISTS), (base.iterations // 2, FINALISTS)):
         rungs = [candidate.model_copy(update={"iterations": max(epochs, 2), "blend": 0.0}) for candidate in pool]
+        run.ahead(rungs)
         scores = np.array([run.rough(candidate) for candidate in rungs])
         pool = [pool[i] for i in np.argsort(-scores, kind="stable")[:stay]]
+    run.ahead(pool)
     for candidate in pool:
         run.full(candidate)
 
@@ -164,6 +171,7 @@ def _best_blend(run: Run, settings: ModelSettings) -> tuple[float, ModelSettings
 
 def half_life(run: Run) -> None:
     """How fast signs of taste fade, if at all."""
+    run.ahead([run.best.model_copy(update={"half_life": days}) for days in (None, *HALF_LIVES)])
     for days in (None, *HALF_LIVES):
         run.full(run.best.model_copy(update={"half_life": days}))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from notif_rec.models.search import StageOver
 from notif_rec.models.settings import ModelSettings
@@ -12,6 +12,7 @@ from notif_rec.workflows.trial_log import Trial, TrialLog
 DOUBLING_COSTS = 3.2  # a trial with twice the factors takes at most this many times as long
 LEAST_GAIN = 5e-4  # of the score: less is noise, and the settings stay as they are
 Clock = Callable[[], float]
+Trials = Callable[[Sequence[ModelSettings]], list[Score]]
 
 
 class TimeOver(Exception):
@@ -50,11 +51,19 @@ class Budget:
 class ChannelRun:
     """The search on one channel: a `models.search.Run`.
 
-    told: called after each trial with the run, to show the best so far.
+    told: called after each trial with the run, to show the best so far. apart: scores many settings side by side, where that is possible.
     """
 
-    def __init__(self, bench: Bench, best: ModelSettings, log: TrialLog, budget: Budget, told: Callable[[ChannelRun], None]) -> None:
-        self.bench, self.best, self.log, self.budget, self.told = bench, best, log, budget, told
+    def __init__(
+        self,
+        bench: Bench,
+        best: ModelSettings,
+        log: TrialLog,
+        budget: Budget,
+        told: Callable[[ChannelRun], None],
+        apart: Trials | None = None,
+    ) -> None:
+        self.bench, self.best, self.log, self.budget, self.told, self.apart = bench, best, log, budget, told, apart
         self.score: Score | None = None
         self.first: Score | None = None
         self.stage, self.share = "start", 1.0
@@ -62,6 +71,16 @@ class ChannelRun:
     def enter(self, stage: str, share: float) -> None:
         """Starts a stage that may go on until `share` of the budget is spent."""
         self.stage, self.share = stage, share
+
+    def ahead(self, settings: Sequence[ModelSettings]) -> None:
+        """Scores what will be asked for next side by side, so that it stands in the log; does nothing where there is one place to work."""
+        new = [s for s in dict.fromkeys(settings) if self.log.find(self.bench.name, s) is None]
+        if self.apart is None or len(new) < 2 or self._over(new[0]):
+            return
+        scores = self.apart(new)
+        seconds = self.budget.settle() / len(new)
+        for chosen, score in zip(new, scores, strict=True):
+            self.log.add(Trial(self.stage, self.bench.name, chosen, score, seconds))
 
     def full(self, settings: ModelSettings) -> float:
         """The NDCG of settings, which become the best where they beat it by more than noise."""
@@ -82,11 +101,15 @@ class ChannelRun:
         known = self.log.find(self.bench.name, settings)
         if known is not None:
             return known.score
-        if self.first is not None and self.budget.elapsed + self._expected(settings) > self.budget.seconds * self.share:
+        if self._over(settings):
             raise StageOver
         score = self.bench.score(settings)
         self.log.add(Trial(self.stage, self.bench.name, settings, score, self.budget.settle()))
         return score
+
+    def _over(self, settings: ModelSettings) -> bool:
+        """Whether a trial would end after the stage's share of the time; the very first is always made."""
+        return self.first is not None and self.budget.elapsed + self._expected(settings) > self.budget.seconds * self.share
 
     def _expected(self, settings: ModelSettings) -> float:
         """Seconds that a trial will take, by the last alike in this stage, or by those with half as many factors."""

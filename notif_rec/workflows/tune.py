@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from notif_rec.config import Config
+from notif_rec.engines.engine import Engine, Progress
 from notif_rec.models import search
 from notif_rec.models.fit import confidence, resolve_als
 from notif_rec.models.settings import ModelSettings
@@ -19,18 +20,21 @@ from notif_rec.scoring.bench import Bench, Score
 from notif_rec.store.store import Store
 from notif_rec.workflows.backtest import ALL
 from notif_rec.workflows.fragment import write_fragment
-from notif_rec.workflows.search_run import Budget, ChannelRun, Clock, TimeOver
+from notif_rec.workflows.search_run import Budget, ChannelRun, Clock, TimeOver, Trials
 from notif_rec.workflows.trial_log import TrialLog
-from notif_rec.workflows.tune_data import TuneData, last_slice, set_apart
+from notif_rec.workflows.trials_apart import K, LastSlice, TrialApart
+from notif_rec.workflows.tune_data import TuneData, set_apart
 
-Progress = Callable[[str, int, int], None]
-K = 20
+READ = ("events", "users", "items", "user_ids", "item_ids")
 SHOWN_TRIALS = 12
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a search is told. clock: seconds from any start. say: told each time something better is found."""
+    """What a search is told. clock: seconds from any start. say: told each time something better is found.
+
+    engine: does trials that do not wait for one another side by side, where it works apart; else they are done here.
+    """
 
     output: Path
     budget: timedelta
@@ -38,6 +42,7 @@ class Order:
     jobs: int = 1
     progress: Progress = lambda stage, done, total: None
     say: Callable[[str], None] = lambda text: None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -75,18 +80,18 @@ class TuneResult:
 
 def tune(store: Store, config: Config, as_of: datetime, horizon: timedelta, order: Order) -> TuneResult:
     """Settings that foretell best the last `horizon` before as-of (or before the newest event), learnt from what came before it."""
-    with store.connect(threads=order.jobs) as con:
-        return _search(last_slice(con, store, config, as_of, horizon), config, order)
+    newest = max((segment.added_seq for segment in store.segments(*READ)), default=0)
+    return _search(LastSlice(store.snapshot(), config, as_of, horizon, newest, order.jobs), config, order)
 
 
 def tune_split(train: Path, config: Config, order: Order) -> TuneResult:
     """Settings that foretell best a tenth of the pairs in `train`, learnt from the others."""
-    return _search(set_apart(train, config), config, order)
+    return _search(partial(set_apart, train, config), config, order)
 
 
-def _search(data: TuneData, config: Config, order: Order) -> TuneResult:
+def _search(read: Callable[[], TuneData], config: Config, order: Order) -> TuneResult:
     """Goes on from the trials beside the output where there are any; writes the best so far even where it is stopped."""
-    tuning = _Tuning(data, config, order)
+    tuning = _Tuning(read, config, order)
     try:
         tuning.run_stages()
     finally:
@@ -97,9 +102,9 @@ def _search(data: TuneData, config: Config, order: Order) -> TuneResult:
 class _Tuning:
     """One search: its trials, its clock, and the runs over everything and over single channels."""
 
-    def __init__(self, data: TuneData, config: Config, order: Order) -> None:
-        self.data, self.config, self.order = data, config, order
-        self.log = TrialLog(order.output.with_name(f"{order.output.name}.trials.jsonl"), data.digest)
+    def __init__(self, read: Callable[[], TuneData], config: Config, order: Order) -> None:
+        self.read, self.data, self.config, self.order = read, read(), config, order
+        self.log = TrialLog(order.output.with_name(f"{order.output.name}.trials.jsonl"), self.data.digest)
         self.budget = Budget(order.budget.total_seconds(), self.log.seconds, order.clock)
         self.channels: dict[str, dict[str, float]] = {}
         self.complete = True
@@ -188,7 +193,15 @@ class _Tuning:
             threads=self.order.jobs,
             step=self.budget.check,
         )
-        return ChannelRun(bench, best, self.log, self.budget, self._tell)
+        return ChannelRun(bench, best, self.log, self.budget, self._tell, self._trials_apart(name))
+
+    def _trials_apart(self, name: str) -> Trials | None:
+        """Scores many settings side by side; a search whose time is over stops them all."""
+        engine, seed = self.order.engine, self.config.seed % 2**32
+        if engine is None or not engine.apart:
+            return None
+        work = TrialApart(self.read, self.data.digest, name, seed, engine.threads)
+        return lambda asked: list(engine.each(work, asked, "trials", self.budget.check))
 
     def _tell(self, run: ChannelRun) -> None:
         total = int(self.budget.seconds)

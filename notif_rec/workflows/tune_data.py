@@ -22,7 +22,6 @@ from notif_rec.models.taste import NO_CHANNEL, taste_of
 from notif_rec.scoring.bench import Situation
 from notif_rec.scoring.candidates import Lists
 from notif_rec.scoring.contenders import Asked, take_users
-from notif_rec.store.store import Store
 from notif_rec.workflows.backtest import ALL
 from notif_rec.workflows.scene import Scene, ask, read_scene
 from notif_rec.workflows.trial_log import fingerprint
@@ -90,10 +89,10 @@ def _some_of(n: int) -> npt.NDArray[np.int64]:
     return np.arange(n) if n <= MOST_USERS else np.linspace(0, n - 1, MOST_USERS).astype(np.int64)
 
 
-def last_slice(con: duckdb.DuckDBPyConnection, store: Store, config: Config, as_of: datetime, horizon: timedelta) -> TuneData:
+def last_slice(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, horizon: timedelta, newest: int) -> TuneData:
     """What came before the last `horizon` before as-of, or before the newest event where that is older, and what came in it.
 
-    `con` must stay open for as long as the data are asked.
+    `con` must stay open for as long as the data are asked. newest: the last commit of what is read.
     """
     until = min(as_of, _newest(con, config, as_of) + timedelta(microseconds=1))
     scene = read_scene(con, config, until - horizon, until)
@@ -103,7 +102,6 @@ def last_slice(con: duckdb.DuckDBPyConnection, store: Store, config: Config, as_
     if not most[ALL]:
         raise DataError(f"nobody whose taste was known took anything in the {horizon} before {until}Z", "choose a longer --horizon")
     channels = {name: asks[name] for name in config.channel_names if most[name] >= LEAST_USERS}
-    newest = max((segment.added_seq for segment in store.segments("events", "users", "items", "user_ids", "item_ids")), default=0)
     seen = [scene.exclude_seen(name) for name in scene.code]
     digest = fingerprint("store", newest, until, horizon, config.events, list(scene.code), seen, config.seed, MOST_USERS)
     told = f"what {most[ALL]} users took from {(until - horizon).isoformat(timespec='seconds')}Z on"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -208,3 +210,42 @@ def test_the_budget_counts_earlier_sittings() -> None:
     budget = Budget(10, 4, clock)
     clock.now = 3
     assert budget.elapsed == 7 and budget.settle() == 3 and budget.settle() == 0 and budget.elapsed == 7
+
+
+def test_trials_side_by_side_find_the_same_in_fewer_steps_of_the_clock(tmp_path: Path) -> None:
+    """On a store, by an engine that works apart: what is asked for next is scored together, and comes to the same."""
+    found = []
+    for name, engine in (("here", None), ("there", Apart())):
+        order = Order(tmp_path / name / "tuned.yml", timedelta(hours=1), Ticks(), engine=engine)
+        store = build(tmp_path / name, [*past(), *future()])
+        result = tune(store, config(), AS_OF, timedelta(days=7), order)
+        found.append((result.settings, result.best, result.before, result.trials, dict(result.channels), result.complete))
+    assert found[0] == found[1]
+    assert Apart.sizes and max(Apart.sizes) > 10
+
+
+class Ticks:
+    """A clock that moves a little each time it is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+
+class Apart:
+    """An engine that gives each piece of work a copy of its own."""
+
+    apart, threads = True, 1
+    sizes: ClassVar[list[int]] = []
+
+    def map_parts(self, *_: object) -> list[Path]:
+        raise AssertionError("a search has no parts")
+
+    def each(self, work: Any, things: Any, stage: str, progress: Any) -> Iterator[Any]:
+        self.sizes.append(len(things))
+        for done, thing in enumerate(things):
+            progress(stage, done, len(things))
+            yield pickle.loads(pickle.dumps(work))(thing)
