@@ -32,7 +32,7 @@ demo-spark: .venv/spark  ## the demo on Spark, into demo-spark/, and its plan he
 
 test: .venv/ready  ## every test, on all processors; then those on Spark, in one session, where Java and pyspark are
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not spark"
-	$(BIN)/python -m pytest -m spark
+	$(BIN)/python -m pytest -m spark tests/engines
 
 soak: .venv/ready  ## what is too long for every day: 500 random worlds, 150 kills at random moments, 30 nights
 	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS)

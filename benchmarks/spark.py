@@ -119,7 +119,7 @@ class Bench:
             found = run()
             self.seen[label] = {key: value for key, value in asdict(found).items() if key != "output"}
             self.notes.write_text(json.dumps(self.seen, indent=1) + "\n", encoding="utf-8")
-            print(f"{label}\twall {found.wall:.1f} s\tcore {found.core:.1f} s", flush=True)
+            print(f"{label}\twall {found.wall:.1f} s\tcore {found.core:.1f} s\tpeak {found.peak:.0f} MiB", flush=True)
         return self.seen[label]["core"]
 
 

@@ -12,6 +12,7 @@ from hypothesis import settings
 # The same worlds each time, so that a red build is red for its change; NOTIF_REC_EXPLORE=1 looks for new ones.
 settings.register_profile("house", deadline=None, derandomize=not os.environ.get("NOTIF_REC_EXPLORE"))
 settings.load_profile("house")
+NO_SPARK = "Spark is not tested"
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,10 @@ def log_level_left_alone() -> Iterator[None]:
     before = log.level
     yield
     log.setLevel(before)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line where Spark was passed over, so that nobody believes it was tested."""
+    skipped = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if isinstance(report.longrepr, tuple)}
+    for reason in sorted(reason.removeprefix("Skipped: ") for reason in skipped if NO_SPARK in reason):
+        terminalreporter.write_line(reason)

@@ -40,6 +40,18 @@ BROKEN = {
         "rules:\n  - {rule: frequency_caps}\n",
         ["c.yml:2: rules.0: unknown rule 'frequency_caps'; did you mean 'frequency_cap'?"],
     ),
+    "no engine of that name": (
+        "engine: {name: sparc}\n",
+        ["c.yml:1: engine.name: 'sparc' is not one of local, spark; did you mean 'spark'?"],
+    ),
+    "Spark Connect": (
+        "engine: {name: spark, master: 'sc://host'}\n",
+        ["c.yml:1: engine.master: Spark Connect (sc://) runs no tasks of ours; name the cluster's own master, e.g. spark://host:7077"],
+    ),
+    "a setting that is not Spark's": (
+        "engine: {settings: {executor.memory: 8g}}\n",
+        ["c.yml:1: engine.settings: 'executor.memory' is no setting of Spark; their names begin with 'spark.'"],
+    ),
     "rule without a name": ("rules:\n  - {max: 2, per: 1d}\n", ["c.yml:2: rules.0: the key 'rule' is missing"]),
     "rule that is a word": ("rules: [min_gap]\n", ["c.yml:1: rules.0: 'min_gap' is not a mapping of keys"]),
     "rules that are a mapping": ("rules: {rule: min_gap, gap: 1h}\n", ["c.yml:1: rules: a mapping is not a list; write [a, b]"]),
@@ -303,6 +315,12 @@ def test_hash_changes_with_values_and_not_with_comments_or_spelling() -> None:
     assert parse_config(DEFAULT.replace("seed: 1", "seed: 2"), "c.yml").hash != base.hash
     assert set(base.to_json()) == set(Config.model_fields)
     assert len(base.hash) == 64
+
+
+def test_the_engine_decides_nothing() -> None:
+    spark = parse_config("engine: {name: spark, master: 'local[2]', settings: {spark.executor.memory: 8g}}\n", "c.yml")
+    assert spark.hash == Config().hash and "engine" not in spark.decisive()
+    assert spark.to_json()["engine"] == {"name": "spark", "master": "local[2]", "settings": {"spark.executor.memory": "8g"}}
 
 
 def test_a_shown_config_reads_back_the_same() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from notif_rec.engines.spark_needs import needs
+from tests.conftest import NO_SPARK
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.worlds import World, random_world, stamp
 
@@ -57,7 +58,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ob
     """Opens engines over one session; skips where Spark cannot run here."""
     lacking = [need for need in needs(os.environ.get("JAVA_HOME")) if need.fix]
     if lacking:
-        pytest.skip(f"Spark is not tested: {lacking[0].found} ({lacking[0].fix})")
+        pytest.skip(f"{NO_SPARK}: {lacking[0].found} ({lacking[0].fix})")
     from notif_rec.engines.spark import open_spark
 
     settings = {"spark.executorEnv.PYTHONPATH": str(ROOT), "spark.driver.memory": "512m"}

@@ -24,7 +24,7 @@ from tests.engines import dying
 from tests.engines.conftest import copied
 from tests.engines.sameness import files, live_on, planned, silent, spread
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark")]
 Open = Callable[..., Any]
 
 
