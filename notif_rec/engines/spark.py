@@ -115,7 +115,7 @@ def open_spark(master: str, settings: Mapping[str, str], root: Path) -> SparkEng
         if session.conf.isModifiable(name):
             session.conf.set(name, value)
     engine = SparkEngine(session, log)
-    if not master.startswith("local"):
+    if master != "local" and not master.startswith("local["):
         for name in ("segments", "models", "tmp"):
             engine.refuse_hidden(root / name)
     return engine
