@@ -36,6 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("notif_rec.cli.simulate", "Live through days under several policies, in a world with known truth."),
     "status": ("notif_rec.cli.status", "Say what the store holds and what ran last."),
     "doctor": ("notif_rec.cli.doctor", "Check this machine, the config and the store."),
+    "ledger": ("notif_rec.cli.ledger", "Verify, back up or export the record of sends."),
+    "export": ("notif_rec.cli.export", "Print everything that is held of a user."),
+    "forget": ("notif_rec.cli.forget", "Erase users, and keep them out."),
     "config": ("notif_rec.cli.config", "Check or show the config, or print its schema."),
     "completion": ("notif_rec.cli.completion", "Print the completion script of a shell."),
 }

@@ -73,7 +73,7 @@ def load_model(folder: Path, *, check: bool = True) -> Model:
 
     DataError names the file that is missing, damaged or of another version. check: compare every sha256 (once a process is enough).
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
         for name, stated in manifest["files"].items():
             _verify(folder / name, stated, check)
@@ -110,7 +110,7 @@ def _describe(model: Model) -> dict[str, Any]:
     }
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -15,12 +15,13 @@ from notif_rec.errors import BugError, ConfigError, TryAgainError
 from notif_rec.store.files import PRIVATE_FILE
 from notif_rec.store.rows import CatalogueRow, FileRow, PlanRow, ResumeRow, Row, columns, decoded, encoded
 
-SCHEMA_VERSION = 1
 APPLICATION = 0x4E524543  # "NREC", in the header of the file
 WAIT_S = 30.0  # for another process's short transaction
 RESTORE = "restore a backup, or move the store away and ingest the sources again"
 
-SCHEMA = """
+# one entry a version of the schema: a store of an older one takes the steps that it lacks when it is opened
+SCHEMA = (
+    """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE commits (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, ledger INTEGER NOT NULL, detail TEXT NOT NULL);
 CREATE TABLE segments (
@@ -46,8 +47,13 @@ CREATE TABLE publications (
     PRIMARY KEY (plan_id, directory)
 );
 CREATE TABLE pauses (channel TEXT PRIMARY KEY, since TEXT NOT NULL);
-INSERT INTO meta VALUES ('seq', 0), ('ledger', 0), ('user_ids', 0), ('item_ids', 0);
-"""
+INSERT INTO meta VALUES ('seq', 0), ('ledger', 0), ('user_ids', 0), ('item_ids', 0)
+""",
+    """
+CREATE TABLE forgotten (hash TEXT PRIMARY KEY, code INTEGER, seq INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('salt', random() & 9223372036854775807)
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -79,18 +85,23 @@ class Catalogue:
     def create(self) -> None:
         """Makes an empty catalogue; one that is there, or half made by a crash, is kept or finished."""
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
-        with self._connected() as connection, _transaction(connection):
-            if not _pragma(connection, "user_version"):
-                for statement in SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._upgrade()
         self.path.chmod(PRIVATE_FILE)
 
     def check(self) -> None:
-        """Nothing, or ConfigError: no catalogue, a damaged one, or one of a newer program."""
-        with self.reading():
-            pass
+        """Nothing, or ConfigError: no catalogue, a damaged one, or one of a newer program. One of an older program is upgraded."""
+        with self.reading() as connection:
+            version = _pragma(connection, "user_version")
+        if version < len(SCHEMA):
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        with self._connected() as connection, _transaction(connection):
+            for step in SCHEMA[_pragma(connection, "user_version") :]:
+                for statement in step.split(";\n"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {len(SCHEMA)}")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -202,8 +213,8 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     version = _pragma(connection, "user_version")
-    if version > SCHEMA_VERSION and _pragma(connection, "application_id") == APPLICATION:
-        known = f"schema {version}, this one knows {SCHEMA_VERSION}"
+    if version > len(SCHEMA) and _pragma(connection, "application_id") == APPLICATION:
+        known = f"schema {version}, this one knows {len(SCHEMA)}"
         raise ConfigError(f"{path}: the store is of a newer notif-rec ({known})", "update notif-rec")
     if _pragma(connection, "application_id") != APPLICATION:
         raise ConfigError(f"{path}: not a catalogue of notif-rec", RESTORE)

@@ -82,8 +82,18 @@ class ResumeRow:
     channel: str
 
 
-CatalogueRow: TypeAlias = FileRow | ModelRow | PlanRow | PublicationRow | PauseRow | ResumeRow
-Row = TypeVar("Row", FileRow, ModelRow, PlanRow, PublicationRow, PauseRow)
+@dataclass(frozen=True)
+class ForgottenRow:
+    """A user who was forgotten, known by a salted hash alone. code: what may still be in models and plans under; None once it is gone."""
+
+    TABLE: ClassVar[str] = "forgotten"
+    hash: str
+    code: int | None
+    seq: int | None = None
+
+
+CatalogueRow: TypeAlias = FileRow | ModelRow | PlanRow | PublicationRow | PauseRow | ResumeRow | ForgottenRow
+Row = TypeVar("Row", FileRow, ModelRow, PlanRow, PublicationRow, PauseRow, ForgottenRow)
 
 MOMENTS = ("as_of", "newest", "since")
 OBJECTS = ("counts", "manifest")

@@ -17,7 +17,7 @@ from notif_rec.store.preflight import Source, refuse_change
 from notif_rec.store.read_csv import open_csv
 from notif_rec.store.read_parquet import open_parquet
 from notif_rec.store.rejects import RejectsFile, TakesRejects
-from notif_rec.store.typed import Vocabulary, read_block
+from notif_rec.store.typed import FORGOTTEN, Vocabulary, read_block
 
 Advance = Callable[[int], None]  # told of bytes read, or rows where the bytes of a row are not known
 
@@ -26,7 +26,7 @@ Advance = Callable[[int], None]  # told of bytes read, or rows where the bytes o
 class StagedFile:
     """The sound rows of a file (ids as text) and what became of the others. present: our columns and extras that the file speaks of.
 
-    ahead: whether rows were rejected because they lie in the future.
+    forgotten: how many of the rejected are of forgotten users. ahead: whether rows were rejected because they lie in the future.
     """
 
     source: Source
@@ -35,6 +35,7 @@ class StagedFile:
     records: int
     rejected: int
     blank: int
+    forgotten: int
     ahead: bool
     warnings: tuple[str, ...]
 
@@ -45,15 +46,16 @@ def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabula
     file = open_parquet(source, columns, options) if source.kind == "parquet" else open_csv(source, columns, options)
     parts: list[pa.Table] = []
     odd: Counter[str] = Counter()
-    records = rejected = blank = 0
+    records = rejected = blank = forgotten = 0
     ahead = False
     for block in file.blocks:
         typed = read_block(table, source.path, block, options.constants, words)
-        rejects.add(source.path, pa.concat_tables([block.rejects, typed.rejects]).sort_by("line"))
+        rejects.add(source.path, words.forgotten.veiled(pa.concat_tables([block.rejects, typed.rejects]).sort_by("line")))
         parts.append(typed.rows)
         records += block.records
         rejected += block.rejects.num_rows + typed.rejects.num_rows
         blank += block.blank
+        forgotten += pc.sum(pc.equal(typed.rejects.column("reason"), FORGOTTEN[1])).as_py() or 0
         odd += typed.warnings
         ahead |= pc.any(pc.starts_with(typed.rejects.column("reason"), LATER)).as_py() or False
         advance(block.size)
@@ -62,7 +64,7 @@ def stage_file(table: str, source: Source, options: ReadOptions, words: Vocabula
     present = frozenset((*file.layout.place, *options.constants, *extras))
     warnings = (*file.layout.warnings, *(f"{source.path}: {n} rows: {what}" for what, n in sorted(odd.items())))
     rows = pa.concat_tables(parts) if parts else pa.table({})
-    return StagedFile(source, rows, present, records, rejected, blank, ahead, warnings)
+    return StagedFile(source, rows, present, records, rejected, blank, forgotten, ahead, warnings)
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,14 @@ DEFAULT_LIMIT = Limit(None, 0.05, free=20)
 
 
 def refuse_rejects(staged: StagedFile, limit: Limit, rejects: RejectsFile) -> None:
-    """DataError, with the reasons, where too many rows of the file were rejected."""
-    if not limit.exceeded(staged.rejected, staged.records - staged.blank):
+    """DataError, with the reasons, where too many rows of the file were rejected; those of forgotten users are no fault of it."""
+    bad, sound = staged.rejected - staged.forgotten, staged.records - staged.blank - staged.forgotten
+    if not limit.exceeded(bad, sound):
         return
-    share = staged.rejected / max(1, staged.records - staged.blank)
+    share = bad / max(1, sound)
     reasons = "\n".join(f"  {n:,} × {reason} (first: {rejects.examples[reason][0]})" for reason, n in rejects.reasons.most_common(5))
+    told = f"{bad:,} of {staged.records - staged.forgotten:,} records rejected ({share:.1%}; the limit is {limit})"
     raise DataError(
-        f"{staged.source.path}: {staged.rejected:,} of {staged.records:,} records rejected ({share:.1%}; the limit is {limit})\n{reasons}",
+        f"{staged.source.path}: {told}\n{reasons}",
         f"mend them (all are in {rejects.path}), or raise --max-rejects; nothing was taken in",
     )

@@ -29,9 +29,10 @@ from notif_rec.store.catalogue import (
     write_row,
 )
 from notif_rec.store.event_ids import known_ids
+from notif_rec.store.forgotten import Forgotten
 from notif_rec.store.lock import locked
 from notif_rec.store.place import full_disk_is_clear, private_folder, refuse_network_disk
-from notif_rec.store.rows import CatalogueRow, FileRow, ModelRow, PauseRow, PlanRow, PublicationRow, Row
+from notif_rec.store.rows import CatalogueRow, FileRow, ForgottenRow, ModelRow, PauseRow, PlanRow, PublicationRow, Row
 from notif_rec.store.segments import FOLDER, Rows, Written, write_segment
 from notif_rec.store.snapshot import Snapshot, Version, open_duckdb, snapshot_of
 from notif_rec.store.sweep import sweep
@@ -102,26 +103,28 @@ class Store:
     def commit(
         self,
         kind: str,
-        tables: Mapping[str, Rows],
+        tables: Mapping[str, Rows] | Sequence[tuple[str, Rows]],
         *,
         ledger: bool = False,
         expect_ledger: int | None = None,
         rows: Sequence[CatalogueRow] = (),
         replaces: Sequence[str] = (),
+        erase: bool = False,
         detail: Mapping[str, Any] | None = None,
     ) -> int:
         """The seq of the new version, all of which appears at once or, on any failure, not at all.
 
         `tables` are new rows by name of `tables.STORED`, their `seq` filled here: whole, or in parts of one bucket each,
-        buckets rising. With `replaces` (ids of segments that leave the store) rows keep the seq that they carry.
-        TryAgainError where the ledger version is not `expect_ledger`.
+        buckets rising. With `replaces` (ids of segments that leave the store) rows keep the seq that they carry; `erase`: and every
+        file that has left goes at once, whoever still reads it. TryAgainError where the ledger version is not `expect_ledger`.
         """
         with self.lock(), full_disk_is_clear(self.root):
             before = self.version()
             _expect(before.ledger, expect_ledger)
             seq = before.seq + 1
             try:
-                attempts = [write_segment(self.root, name, parts, seq, bool(replaces)) for name, parts in tables.items()]
+                pairs = tables.items() if isinstance(tables, Mapping) else tables
+                attempts = [write_segment(self.root, name, parts, seq, bool(replaces)) for name, parts in pairs]
                 written = [one for one in attempts if one is not None]
                 with self._catalogue.writing() as connection:
                     _register(connection, kind, Version(seq, before.ledger + ledger), written, detail or {})
@@ -131,10 +134,14 @@ class Store:
                         _advance_codes(connection, written)
                     for row in rows:
                         write_row(connection, row, seq)
+                    if erase:
+                        _forget_retired(connection)
             except BaseException:
                 with contextlib.suppress(NotifRecError, OSError, sqlite3.Error):  # the failure itself is what to tell
                     sweep(self.root, self._catalogue)
                 raise
+            if erase:
+                sweep(self.root, self._catalogue)
         return seq
 
     def user_codes(self, ids: pa.Array, *, create: bool) -> tuple[pa.Array, pa.Table]:
@@ -192,6 +199,11 @@ class Store:
         """Paused channels, '' = all, by name."""
         return self._rows(PauseRow, "channel")
 
+    def forgotten(self) -> Forgotten:
+        """Who was forgotten, by salted hashes."""
+        with self._catalogue.reading() as connection:
+            return Forgotten(meta(connection, "salt"), tuple(read_rows(connection, ForgottenRow, "hash")))
+
     def _rows(self, kind: type[Row], order: str) -> list[Row]:
         with self._catalogue.reading() as connection:
             return read_rows(connection, kind, order)
@@ -203,11 +215,16 @@ class Store:
         """
         with self.lock():
             with self._catalogue.writing() as connection:
-                gone = read_segments(connection, "retired_seq IS NOT NULL")
-                for segment in gone:
-                    forget_segment(connection, segment.id)
+                gone = _forget_retired(connection)
             sweep(self.root, self._catalogue)
-        return len(gone)
+        return gone
+
+
+def _forget_retired(connection: sqlite3.Connection) -> int:
+    gone = read_segments(connection, "retired_seq IS NOT NULL")
+    for segment in gone:
+        forget_segment(connection, segment.id)
+    return len(gone)
 
 
 def _version(connection: sqlite3.Connection) -> Version:

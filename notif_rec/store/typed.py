@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,27 @@ from notif_rec.store import cells
 from notif_rec.store.blocks import Block
 from notif_rec.store.columns import columns_of
 from notif_rec.store.faults import Faults
+from notif_rec.store.forgotten import Forgotten
 from notif_rec.store.timestamps import ISO_8601, TimeFormat
 from notif_rec.store.zones import known_zones
 from notif_rec.tables import CLASSES, CONSENTS, TIME
 
+FORGOTTEN = ("user_id", "of a forgotten user")  # column and reason of such a reject
 FAR = (cells.OLDEST, cells.NEWEST)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What words and times a file may hold. latest: now; events may lie up to 24 h ahead of it (None: any time)."""
+    """What words and times a file may hold. latest: now; events may lie up to 24 h ahead of it (None: any time).
+
+    forgotten: users of whom nothing is taken in.
+    """
 
     channels: tuple[str, ...]
     events: Collection[str]
     times: TimeFormat = ISO_8601
     latest: datetime | None = None
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
     @property
     def span(self) -> tuple[datetime, datetime]:
@@ -73,7 +79,17 @@ def read_block(table: str, path: Path, block: Block, constants: Mapping[str, str
     return Typed(rows.filter(pa.array(faults.sound)), faults.rejects(), faults.warnings)
 
 
+def _leave_out(text: _Cells, words: Vocabulary, faults: Faults) -> None:
+    """Rows of forgotten users are rejected before anything of them could be told; their value stays blank."""
+    if not words.forgotten.rows:
+        return
+    ids = text("user_id").dictionary_encode()
+    known = words.forgotten.among(ids.dictionary)[ids.indices.to_numpy(zero_copy_only=False)]
+    faults.add(known, FORGOTTEN[0], pa.repeat("", len(known)), FORGOTTEN[1])
+
+
 def _events(text: _Cells, words: Vocabulary, faults: Faults) -> dict[str, Any]:
+    _leave_out(text, words, faults)
     user_id = cells.read_ids(text("user_id"), "user_id", faults)
     item_id = cells.read_ids(text("item_id"), "item_id", faults, required=False)
     channel = cells.read_words(text("channel"), "channel", words.channels, faults, "unknown channel", empty=True)
@@ -93,6 +109,7 @@ def _events(text: _Cells, words: Vocabulary, faults: Faults) -> dict[str, Any]:
 
 
 def _users(text: _Cells, words: Vocabulary, faults: Faults) -> dict[str, Any]:
+    _leave_out(text, words, faults)
     known = columns_of("users", words.channels).names
     consent = {c: text(c) for c in sorted(words.channels) if text.has(c)}
     dates = {c: text(f"{c}_at") for c in sorted(words.channels) if text.has(f"{c}_at")}
@@ -170,6 +187,7 @@ def audience_problem(text: str) -> str:
 
 
 def _suppressions(text: _Cells, words: Vocabulary, faults: Faults) -> dict[str, Any]:
+    _leave_out(text, words, faults)
     return {
         "user_id": pc.cast(cells.read_ids(text("user_id"), "user_id", faults), pa.string()),
         "channel": pc.cast(

@@ -105,6 +105,7 @@ def ingest(
     options = options or ReadOptions()
     limit, words = _checked(config, table, files, options, latest)
     with store.lock():
+        words = replace(words, forgotten=store.forgotten())
         looks = look_at(store, table, files_in(files), options, words)
         if not any(look.source for look in looks):
             return _unchanged(store, table, looks)

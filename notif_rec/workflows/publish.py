@@ -24,6 +24,33 @@ def publish(store: Store, plan: PlanRow, out: Path) -> dict[str, Any]:
     folder = (out / plan.plan_id).resolve()
     if (known := _whole(folder)) is not None and _is_published(store, plan.plan_id, folder):
         return known
+    return _write(store, plan, folder)
+
+
+def publish_anew(store: Store) -> tuple[int, tuple[str, ...]]:
+    """How many published folders were written again because the ledger no longer holds what they list, and those that are gone.
+
+    Call it inside the store's lock.
+    """
+    with store.connect() as connection:
+        found = connection.execute("SELECT plan_id, channel, count(*) FROM sends WHERE kind = 'send' GROUP BY ALL").fetchall()
+    rows = {(plan, f"{channel}.csv"): n for plan, channel, n in found}
+    plans, written, gone = {plan.plan_id: plan for plan in store.plans()}, 0, list[str]()
+    for row in store.publications():
+        folder = Path(row.directory)
+        if row.state != "published":
+            continue
+        if not (folder / "manifest.json").is_file():
+            gone.append(row.directory)
+            continue
+        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        if any(entry["rows"] != rows.get((row.plan_id, name), 0) for name, entry in listed.items()):
+            _write(store, plans[row.plan_id], folder)
+            written += 1
+    return written, tuple(gone)
+
+
+def _write(store: Store, plan: PlanRow, folder: Path) -> dict[str, Any]:
     store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "intended")])
     at = Version(plan.applied_seq or store.version().seq, plan.ledger)
     told = f"the sends of plan {plan.plan_id} are recorded, its lists are not written"

@@ -14,6 +14,7 @@ from notif_rec.store.compact import compact
 from notif_rec.store.store import Store
 from notif_rec.workflows.apply import ApplyResult, apply
 from notif_rec.workflows.context import usable_models
+from notif_rec.workflows.forget import clean_up
 from notif_rec.workflows.guards import Source, find_sources, refuse_shrunken, refuse_stale
 from notif_rec.workflows.ingest import ingest
 from notif_rec.workflows.plan import plan
@@ -54,6 +55,7 @@ def run(store: Store, config: Config, root: Path, as_of: datetime, out: Path, en
     root: the folder that `sources:` is relative to.
     """
     with store.lock():
+        clean_up(store)
         finished = [_finish(store, row, folder) for row, folder in unfinished(store)]
         ingested = _ingest(store, config, root, as_of, engine, progress)
         trained, model_id = _train(store, config, as_of, engine, jobs, progress)
