@@ -34,9 +34,9 @@ test: .venv/ready  ## every test, on all processors; then those on Spark, in one
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not spark"
 	$(BIN)/python -m pytest -m spark tests/engines
 
-soak: .venv/ready  ## what is too long for every day: 500 random worlds, 150 kills at random moments, 30 nights
+soak: .venv/ready  ## what is too long for every day: 500 random worlds, 200 kills at random moments, 30 nights
 	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS)
-	for command in apply run release; do $(BIN)/python -m tests.end_to_end.crashes $$command $(KILLS) || exit 1; done
+	for command in apply run release forget; do $(BIN)/python -m tests.end_to_end.crashes $$command $(KILLS) || exit 1; done
 	$(BIN)/python -m tests.store.crash_points lines 1
 	$(BIN)/python -m tests.store.crash_points kills 500
 	NOTIF_REC_NIGHTS=30 NOTIF_REC_KILLS=$(KILLS) $(BIN)/python -m pytest tests/end_to_end/soak_nightly.py tests/end_to_end/soak_apply.py

@@ -57,7 +57,7 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class PublicationRow:
-    """A folder that holds, or should hold, a plan's lists. Committing it again replaces it."""
+    """A folder (as seen from beside the store) that holds, or should hold, a plan's lists. Committing it again replaces it."""
 
     TABLE: ClassVar[str] = "publications"
     plan_id: str

@@ -25,7 +25,7 @@ from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
 from notif_rec.workflows.context import build_planner
 from notif_rec.workflows.plans import find_plan, read_sends
-from notif_rec.workflows.publish import publish
+from notif_rec.workflows.publish import name_of, publish
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _reserve(store: Store, plan: PlanRow, as_of: datetime, out: Path, max_drift:
     kept = sends.filter(pa.array(keep))
     manifest = {**plan.manifest, "sends": _per_channel(kept, plan), "dropped_at_apply": dict(sorted(reasons.items()))}
     row = replace(plan, state="applied", manifest=manifest)
-    intended = PublicationRow(plan.plan_id, str((out / plan.plan_id).resolve()), "intended")
+    intended = PublicationRow(plan.plan_id, name_of(store, (out / plan.plan_id).resolve()), "intended")
     seq = store.commit("apply", {"sends": kept}, ledger=True, expect_ledger=plan.ledger, rows=[row, intended])
     return replace(row, applied_seq=seq), reasons
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from notif_rec.audit.audit import AuditedPlan, Finding, judge, published, to_rows
@@ -13,6 +12,7 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.store.rows import PlanRow
 from notif_rec.store.store import Store, Version
 from notif_rec.workflows.plans import find_plan
+from notif_rec.workflows.publish import folder_of
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,7 +64,7 @@ def audit(store: Store, name: str | None, progress: Progress = lambda stage, don
 
 
 def _audited(store: Store, row: PlanRow) -> AuditedPlan:
-    folders = [Path(p.directory) for p in store.publications(row.plan_id) if p.state == "published"]
+    folders = [folder_of(store, p) for p in store.publications(row.plan_id) if p.state == "published"]
     return AuditedPlan(row.plan_id, to_us(row.as_of), row.manifest["config"], folders)
 
 

@@ -37,11 +37,11 @@ def publish_anew(store: Store) -> tuple[int, tuple[str, ...]]:
     rows = {(plan, f"{channel}.csv"): n for plan, channel, n in found}
     plans, written, gone = {plan.plan_id: plan for plan in store.plans()}, 0, list[str]()
     for row in store.publications():
-        folder = Path(row.directory)
+        folder = folder_of(store, row)
         if row.state != "published":
             continue
         if not (folder / "manifest.json").is_file():
-            gone.append(row.directory)
+            gone.append(str(folder))
             continue
         listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         if any(entry["rows"] != rows.get((row.plan_id, name), 0) for name, entry in listed.items()):
@@ -51,7 +51,7 @@ def publish_anew(store: Store) -> tuple[int, tuple[str, ...]]:
 
 
 def _write(store: Store, plan: PlanRow, folder: Path) -> dict[str, Any]:
-    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "intended")])
+    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, name_of(store, folder), "intended")])
     at = Version(plan.applied_seq or store.version().seq, plan.ledger)
     told = f"the sends of plan {plan.plan_id} are recorded, its lists are not written"
     with full_disk_is_clear(folder, told, f"run `notif-rec apply {plan.plan_id}` again"), store.connect(at) as connection:
@@ -60,8 +60,19 @@ def _write(store: Store, plan: PlanRow, folder: Path) -> dict[str, Any]:
             connection, source, list(plan.manifest["config"]["channels"]), plan.manifest["config"]["output"]["item_columns"],
             list_manifest(plan.manifest), folder,
         )  # fmt: skip
-    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, str(folder), "published")])
+    store.commit("publish", {}, rows=[PublicationRow(plan.plan_id, name_of(store, folder), "published")])
     return manifest
+
+
+def name_of(store: Store, folder: Path) -> str:
+    """How the catalogue names a folder of lists: from the workspace where it lies in there, so that both can be moved together."""
+    workspace = store.root.parent
+    return str(folder.relative_to(workspace) if folder.is_relative_to(workspace) else folder)
+
+
+def folder_of(store: Store, row: PublicationRow) -> Path:
+    """Where the lists of a publication lie."""
+    return store.root.parent / row.directory
 
 
 def list_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +84,7 @@ def withdraw(store: Store, plan_id: str) -> list[PublicationRow]:
     """Takes every published folder of a plan away; returns the catalogue rows that say so, for the commit that follows."""
     gone = []
     for row in store.publications(plan_id):
-        remove_folder(Path(row.directory))
+        remove_folder(folder_of(store, row))
         gone.append(PublicationRow(plan_id, row.directory, "withdrawn"))
     return gone
 
@@ -82,11 +93,11 @@ def unfinished(store: Store) -> list[tuple[PlanRow, Path]]:
     """Applied plans whose lists were meant to be published, but are not yet, with the folder that was meant."""
     plans = {plan.plan_id: plan for plan in store.plans() if plan.state == "applied"}
     rows = [row for row in store.publications() if row.state == "intended" and row.plan_id in plans]
-    return [(plans[row.plan_id], Path(row.directory).parent) for row in rows]
+    return [(plans[row.plan_id], folder_of(store, row).parent) for row in rows]
 
 
 def _is_published(store: Store, plan_id: str, folder: Path) -> bool:
-    return any(row.directory == str(folder) and row.state == "published" for row in store.publications(plan_id))
+    return any(row.directory == name_of(store, folder) and row.state == "published" for row in store.publications(plan_id))
 
 
 def _whole(folder: Path) -> dict[str, Any] | None:

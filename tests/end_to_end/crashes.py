@@ -1,6 +1,6 @@
 """Run as a program: kills commands at random moments, and says what the next ones find. One JSON object on stdout.
 
-`python -m tests.end_to_end.crashes COMMAND KILLS [broken]`; COMMAND is apply, run or release. With `broken`, lists are written in
+`python -m tests.end_to_end.crashes COMMAND KILLS [broken]`; COMMAND is apply, run, release or forget. With `broken`, lists are written in
 place, so that the check has something to find. Everything that starts threads happens in children, which are forked and killed.
 """
 
@@ -110,7 +110,7 @@ def prepare(folder: Path, command: str) -> None:
     desk.call("train", "--as-of", stamp(made.as_of))
     if command != "run":
         desk.call("plan", "--as-of", stamp(made.as_of))
-    if command == "release":
+    if command in ("release", "forget"):
         desk.call("apply", "latest")
     if command == "run":
         users = [row["user_id"] for row in made.users]
@@ -119,7 +119,9 @@ def prepare(folder: Path, command: str) -> None:
 
 def arguments(command: str) -> Sequence[str]:
     at = stamp(world().as_of + DAY) if command == "run" else stamp(world().as_of)
-    return {"apply": ("apply", "latest"), "run": ("run", "--as-of", at), "release": ("release", "latest", "--as-of", at)}[command]
+    users = [row["user_id"] for row in world().users[:6]]
+    lines = {"apply": ("apply", "latest"), "run": ("run", "--as-of", at), "release": ("release", "latest", "--as-of", at)}
+    return {**lines, "forget": ("forget", *users)}[command]
 
 
 def look(desk: Desk) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def faults(desk: Desk, command: str, wanted: dict[str, Any], audited: bool) -> l
         found.append(f"{torn['rows']} rows, {torn['doubled']} doubled after the kill")
     desk.call(*arguments(command))
     after = look(desk)
-    same = ("plans", "sends", "rows", "files") if command != "run" else ("events",)
+    same = {"run": ("events",), "forget": ("plans", "sends", "rows", "files", "events")}.get(command, ("plans", "sends", "rows", "files"))
     found += [f"{name}: {str(after[name])[:300]} is not {str(wanted[name])[:300]}" for name in same if after[name] != wanted[name]]
     if after["doubled"]:
         found.append(f"{after['doubled']} doubled")
