@@ -51,7 +51,7 @@ def export_user(store: Store, user_id: str) -> Export:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, code: int) -> list[dict[str, Any]]:
-    found = connection.execute(query, {"user": code}).to_arrow_table().to_pylist()
+    found = connection.sql(query, params={"user": code}).to_arrow_table().to_pylist()
     return [{name: _plain(value) for name, value in row.items()} for row in found]
 
 

@@ -28,7 +28,8 @@ def publish(store: Store, plan: PlanRow, out: Path) -> dict[str, Any]:
 
 
 def publish_anew(store: Store) -> tuple[int, tuple[str, ...]]:
-    """How many published folders were written again because the ledger no longer holds what they list, and those that are gone.
+    """How many folders were written again because the ledger no longer holds what they list, or a crash left them half done, and
+    those that are gone.
 
     Call it inside the store's lock.
     """
@@ -38,16 +39,25 @@ def publish_anew(store: Store) -> tuple[int, tuple[str, ...]]:
     plans, written, gone = {plan.plan_id: plan for plan in store.plans()}, 0, list[str]()
     for row in store.publications():
         folder = folder_of(store, row)
-        if row.state != "published":
-            continue
-        if not (folder / "manifest.json").is_file():
+        listed = _listed(folder)
+        if row.state == "published" and listed is None:
             gone.append(str(folder))
-            continue
-        listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
-        if any(entry["rows"] != rows.get((row.plan_id, name), 0) for name, entry in listed.items()):
+        elif row.state == "intended" or (row.state == "published" and _differs(listed or {}, row.plan_id, rows)):
             _write(store, plans[row.plan_id], folder)
             written += 1
     return written, tuple(gone)
+
+
+def _differs(listed: Mapping[str, int], plan_id: str, rows: Mapping[tuple[str, str], int]) -> bool:
+    return any(n != rows.get((plan_id, name), 0) for name, n in listed.items())
+
+
+def _listed(folder: Path) -> dict[str, int] | None:
+    """Rows of each list by the manifest beside them; None where there is none."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    return {name: entry["rows"] for name, entry in json.loads(path.read_text(encoding="utf-8"))["files"].items()}
 
 
 def _write(store: Store, plan: PlanRow, folder: Path) -> dict[str, Any]:
