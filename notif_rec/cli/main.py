@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("notif_rec.cli.audit", "Check every rule over the ledger, by other means than the planner."),
     "ope": ("notif_rec.cli.ope", "Say what another policy would have brought, from logged probabilities."),
     "lift": ("notif_rec.cli.lift", "Say what sending brings, against the users held out."),
+    "report": ("notif_rec.cli.report", "Write a plan as one self-contained page."),
     "recommend": ("notif_rec.cli.recommend", "Write the top items of each user, without any policy."),
     "evaluate": ("notif_rec.cli.evaluate", "Backtest the models against simple ones."),
     "tune": ("notif_rec.cli.tune", "Search the settings of the models."),
