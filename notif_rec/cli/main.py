@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("notif_rec.cli.plan", "Decide what to send, and say why the rest is dropped."),
     "apply": ("notif_rec.cli.apply", "Record a plan in the ledger and publish its lists."),
     "run": ("notif_rec.cli.run", "The nightly job: ingest, train when stale, plan, apply."),
+    "stream": ("notif_rec.cli.stream", "The same decisions as events come, file by file."),
     "release": ("notif_rec.cli.release", "Withdraw a plan's unconfirmed future sends."),
     "pause": ("notif_rec.cli.pause", "Stop sending, on one channel or on all."),
     "resume": ("notif_rec.cli.resume", "Allow sending again."),

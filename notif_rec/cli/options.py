@@ -180,13 +180,13 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0, tzinfo=None)
 
 
-def as_of_option(*, default_now: bool = True) -> Callable[[Any], Any]:
+def as_of_option(*, default_now: bool = True, shown: str = "") -> Callable[[Any], Any]:
     """The option `--as-of T`, passed as `as_of`; without it the clock's time, or None where not `default_now`."""
 
     def resolve(ctx: click.Context, parameter: click.Parameter, value: datetime | None) -> datetime | None:
         return now() if value is None and default_now and not ctx.resilient_parsing else value
 
-    shown = "now" if default_now else "the plan's"
+    shown = shown or ("now" if default_now else "the plan's")
     return click.option(
         "--as-of",
         type=AsOf(),

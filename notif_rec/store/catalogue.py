@@ -51,6 +51,7 @@ INSERT INTO meta VALUES ('seq', 0), ('ledger', 0), ('user_ids', 0), ('item_ids',
 """,
     """
 CREATE TABLE forgotten (hash TEXT PRIMARY KEY, code INTEGER, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE positions (source TEXT PRIMARY KEY, upto INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('salt', random() & 9223372036854775807)
 """,
 )

@@ -92,8 +92,17 @@ class ForgottenRow:
     seq: int | None = None
 
 
-CatalogueRow: TypeAlias = FileRow | ModelRow | PlanRow | PublicationRow | PauseRow | ResumeRow | ForgottenRow
-Row = TypeVar("Row", FileRow, ModelRow, PlanRow, PublicationRow, PauseRow, ForgottenRow)
+@dataclass(frozen=True)
+class PositionRow:
+    """How far a stream of files was acted upon: what commit `upto` and those before it brought of it."""
+
+    TABLE: ClassVar[str] = "positions"
+    source: str
+    upto: int
+
+
+CatalogueRow: TypeAlias = FileRow | ModelRow | PlanRow | PublicationRow | PauseRow | ResumeRow | ForgottenRow | PositionRow
+Row = TypeVar("Row", FileRow, ModelRow, PlanRow, PublicationRow, PauseRow, ForgottenRow, PositionRow)
 
 MOMENTS = ("as_of", "newest", "since")
 OBJECTS = ("counts", "manifest")

@@ -32,7 +32,7 @@ from notif_rec.store.event_ids import known_ids
 from notif_rec.store.forgotten import Forgotten
 from notif_rec.store.lock import locked
 from notif_rec.store.place import full_disk_is_clear, private_folder, refuse_network_disk
-from notif_rec.store.rows import CatalogueRow, FileRow, ForgottenRow, ModelRow, PauseRow, PlanRow, PublicationRow, Row
+from notif_rec.store.rows import CatalogueRow, FileRow, ForgottenRow, ModelRow, PauseRow, PlanRow, PositionRow, PublicationRow, Row
 from notif_rec.store.segments import FOLDER, Rows, Written, write_segment
 from notif_rec.store.snapshot import Snapshot, Version, open_duckdb, snapshot_of
 from notif_rec.store.sweep import sweep
@@ -198,6 +198,10 @@ class Store:
     def pauses(self) -> list[PauseRow]:
         """Paused channels, '' = all, by name."""
         return self._rows(PauseRow, "channel")
+
+    def position(self, source: str) -> int:
+        """The last commit that was acted upon of a stream of files; 0 where none was."""
+        return next((row.upto for row in self._rows(PositionRow, "source") if row.source == source), 0)
 
     def forgotten(self) -> Forgotten:
         """Who was forgotten, by salted hashes."""

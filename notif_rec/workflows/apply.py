@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from notif_rec.errors import DataError, TryAgainError
 from notif_rec.planning.bucket import to_us
 from notif_rec.planning.prepare import prepare
 from notif_rec.planning.recheck import recheck
-from notif_rec.store.rows import PlanRow, PublicationRow
+from notif_rec.store.rows import CatalogueRow, PlanRow, PublicationRow
 from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
 from notif_rec.workflows.context import build_planner
@@ -51,11 +51,20 @@ class ApplyResult:
         }
 
 
-def apply(store: Store, name: str, as_of: datetime | None, now: datetime, out: Path, max_drift: float = 0.01) -> ApplyResult:
+def apply(
+    store: Store,
+    name: str,
+    as_of: datetime | None,
+    now: datetime,
+    out: Path,
+    max_drift: float = 0.01,
+    rows: Sequence[CatalogueRow] = (),
+) -> ApplyResult:
     """Reserves the plan's sends and publishes them in `out/<plan_id>`; again = no-op.
 
     as_of: the moment to believe in; None = the plan's own where that was given, else `now`. Raises TryAgainError where the ledger
-    changed since the plan or more than `max_drift` of it would drop; DataError for a plan that was released.
+    changed since the plan or more than `max_drift` of it would drop; DataError for a plan that was released. rows: for the catalogue,
+    in the same transaction.
     """
     with store.lock():
         plan = find_plan(store, name)
@@ -65,12 +74,14 @@ def apply(store: Store, name: str, as_of: datetime | None, now: datetime, out: P
         fresh = plan.state == "planned"
         if fresh:
             moment = as_of or (plan.as_of if plan.manifest["as_of_given"] else now)
-            plan, dropped = _reserve(store, plan, moment, out, max_drift)
+            plan, dropped = _reserve(store, plan, moment, out, max_drift, rows)
         publish(store, plan, out)
     return _result(plan, fresh, dropped, out)
 
 
-def _reserve(store: Store, plan: PlanRow, as_of: datetime, out: Path, max_drift: float) -> tuple[PlanRow, Mapping[str, int]]:
+def _reserve(
+    store: Store, plan: PlanRow, as_of: datetime, out: Path, max_drift: float, rows: Sequence[CatalogueRow]
+) -> tuple[PlanRow, Mapping[str, int]]:
     if store.version().ledger != plan.ledger:
         raise TryAgainError(
             f"plan {plan.plan_id} is stale: another apply or release changed the ledger since it was made",
@@ -89,7 +100,7 @@ def _reserve(store: Store, plan: PlanRow, as_of: datetime, out: Path, max_drift:
     manifest = {**plan.manifest, "sends": _per_channel(kept, plan), "dropped_at_apply": dict(sorted(reasons.items()))}
     row = replace(plan, state="applied", manifest=manifest)
     intended = PublicationRow(plan.plan_id, name_of(store, (out / plan.plan_id).resolve()), "intended")
-    seq = store.commit("apply", {"sends": kept}, ledger=True, expect_ledger=plan.ledger, rows=[row, intended])
+    seq = store.commit("apply", {"sends": kept}, ledger=True, expect_ledger=plan.ledger, rows=[row, intended, *rows])
     return replace(row, applied_seq=seq), reasons
 
 
