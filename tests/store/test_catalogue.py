@@ -83,7 +83,7 @@ def test_a_page_lost_in_the_middle_is_refused(store: Store) -> None:
 @pytest.mark.parametrize(
     ("pragma", "message"),
     [
-        ("user_version = 2", r"of a newer notif-rec \(schema 2, this one knows 1\)\n  fix: update notif-rec"),
+        ("user_version = 3", r"of a newer notif-rec \(schema 3, this one knows 2\)\n  fix: update notif-rec"),
         ("application_id = 7", "not a catalogue of notif-rec"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_model_that_cannot_be_read_is_deleted(desk: Desk) -> None:
 
 def test_a_store_of_the_first_schema_is_upgraded(desk: Desk) -> None:
     with contextlib.closing(sqlite3.connect(desk.folder / ".notif_rec/catalogue.sqlite")) as catalogue, catalogue:
-        catalogue.executescript("DROP TABLE forgotten; DELETE FROM meta WHERE name = 'salt'; PRAGMA user_version = 1")
+        catalogue.executescript("DROP TABLE forgotten; DROP TABLE positions; DELETE FROM meta WHERE name = 'salt'; PRAGMA user_version = 1")
     assert desk.call("status")["users"] == len(USERS)
     desk.call("forget", CANARY)
     assert CANARY in Store.open(desk.folder / ".notif_rec").forgotten()
