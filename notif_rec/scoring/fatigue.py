@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.errors import DataError
-from notif_rec.scoring.fatigue_state import DAY_US
 
 FloatArray = npt.NDArray[np.float64]
+DAY_US = 86_400_000_000
 USUAL_HALF_LIFE_US, USUAL_STRENGTH = 3.0 * DAY_US, 0.3  # believed where the config says nothing; no value was ever published
 FAINTEST, STRONGEST, AT_95, NINE_TENTHS = 0.005, 0.999, 1.96, 0.9
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.scoring.fatigue import ChannelFatigue, Estimate, FatigueCurve, Written, believed
+from notif_rec.scoring.fatigue import DAY_US, ChannelFatigue, Estimate, FatigueCurve, Written, believed
 from notif_rec.scoring.fatigue_habits import Habits, SendHistory, centred, explained, habits_of, starts
 from notif_rec.scoring.fatigue_likelihood import FURTHER, HALF_LIFE, LINK, SHAPE, SPREAD, Rows, likelihood
-from notif_rec.scoring.fatigue_state import DAY_US, fatigue_and_slope
+from notif_rec.scoring.fatigue_state import fatigue_and_slope
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from notif_rec.scoring.fatigue import DAY_US
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-DAY_US = 86_400_000_000
 RECENT_US = 7 * DAY_US
 VISIT = -1  # the channel of an answer that no message caused
 RUN_LEVELS, RECENT_LEVELS, AGE_LEVELS = 11, 4, 3

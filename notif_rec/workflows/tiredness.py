@@ -13,9 +13,8 @@ from notif_rec.config import Config
 from notif_rec.planning.facts import Facts
 from notif_rec.planning.send_history import collect_history
 from notif_rec.policy.rule import FatigueSpec, Weight
-from notif_rec.scoring.fatigue import USUAL_HALF_LIFE_US, USUAL_STRENGTH, ChannelFatigue, Estimate, FatigueCurve, Written
+from notif_rec.scoring.fatigue import DAY_US, USUAL_HALF_LIFE_US, USUAL_STRENGTH, ChannelFatigue, Estimate, FatigueCurve, Written
 from notif_rec.scoring.fatigue_fit import MOST_SENDS, fit_fatigue
-from notif_rec.scoring.fatigue_state import DAY_US
 
 
 def fit_curve(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> FatigueCurve:
