@@ -138,3 +138,35 @@ PLANNING_INPUT = schema(
     taste_channel=pa.list_(pa.int8()),
     taste_weight=pa.list_(pa.float32()),
 )
+
+# ONE ROW = ONE USER again: what could be sent to each, so that passes that only differ in prices need not look for it again.
+OFFERS = schema(
+    user=pa.int32(),
+    user_id=pa.string(),
+    user_hash=pa.uint64(),
+    timezone=pa.string(),  # the config's where the user has none
+    held=pa.bool_(),  # in the holdout
+    inside=pa.list_(pa.bool_()),  # per distinct audience of PlanContext.audiences
+    room=pa.list_(pa.int32()),  # per channel: messages that max_sends still allows
+    send_us=pa.list_(pa.int64()),  # known sends, as in PLANNING_INPUT
+    send_channel=pa.list_(pa.int8()),
+    send_class=pa.list_(pa.int8()),
+    send_categories=pa.list_(pa.uint64()),
+    p_open=pa.list_(pa.float64()),  # per channel
+    p_unsubscribe=pa.list_(pa.float64()),
+    open=pa.list_(pa.int32()),  # per lane: candidates that could be sent
+    closed_channel=pa.list_(pa.int8()),  # the others, counted by channel and headline
+    closed_reason=pa.list_(pa.int8()),
+    closed_count=pa.list_(pa.int32()),
+    lane=pa.list_(pa.int8()),  # of each offer, and so on; see planning/offered.py
+    moment=pa.list_(pa.int16()),
+    content=pa.list_(pa.int16()),
+    value=pa.list_(pa.float64()),
+    weight=pa.list_(pa.float64()),
+    categories=pa.list_(pa.uint64()),
+    size=pa.list_(pa.int8()),
+    item=pa.list_(pa.int32()),  # of the items of all offers, one offer after the other: model rows
+    score=pa.list_(pa.float64()),
+    p_click=pa.list_(pa.float64()),
+    source=pa.list_(pa.int8()),
+)

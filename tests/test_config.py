@@ -188,10 +188,46 @@ BROKEN = {
         ["c.yml:1: events. view: ' view' is not a name: 1 to 64 printable characters, no space around"],
     ),
     "worth of an unknown outcome": ("value: {click: 1}\n", ["c.yml:1: value.click: unknown key 'click'; did you mean 'clicked'?"]),
-    "quota of nothing": ("quotas: [{max_sends: 3}]\n", ["c.yml:1: quotas.0: a quota is for one of channel, item or category"]),
+    "quota of nothing": (
+        "quotas: [{channel: push}]\n",
+        ["c.yml:1: quotas.0: a quota limits nothing; give it max_sends, min_sends or max_cost"],
+    ),
     "quota of two things": (
         "quotas: [{item: any, category: x, max_sends: 3}]\n",
-        ["c.yml:1: quotas.0: a quota is for one of channel, item or category"],
+        ["c.yml:1: quotas.0: an item has its category; a quota is for one of item and category"],
+    ),
+    "quota of a segment of everybody": (
+        "quotas: [{segment: ';', max_sends: 3}]\n",
+        ["c.yml:1: quotas.0.segment: ';' matches everybody; write attribute=value, or leave it out"],
+    ),
+    "quota of an unreadable segment": (
+        "quotas: [{segment: country, max_sends: 3}]\n",
+        ["c.yml:1: quotas.0.segment: audience 'country': 'country' is not attribute=value|value"],
+    ),
+    "quota below nothing": ("quotas: [{max_sends: -1}]\n", ["c.yml:1: quotas.0.max_sends: -1 is not at least 0"]),
+    "quota with a minimum of nothing": ("quotas: [{channel: push, min_sends: 0}]\n", ["c.yml:1: quotas.0.min_sends: 0 is not at least 1"]),
+    "quota with a minimum for each item": (
+        "quotas: [{item: any, min_sends: 5}]\n",
+        ["c.yml:1: quotas.0: min_sends is for one item; no plan sends every item there is"],
+    ),
+    "quota that contradicts itself": (
+        "quotas: [{channel: push, min_sends: 5, max_sends: 3}]\n",
+        ["c.yml:1: quotas.0: min_sends 5 is above max_sends 3: no plan can keep both"],
+    ),
+    "quotas that contradict each other": (
+        "quotas:\n  - {channel: push, max_sends: 3}\n  - {channel: push, segment: a=b, min_sends: 5}\n",
+        ["c.yml:3: quotas.1.min_sends: min_sends 5, but quotas.0 allows 3 for channel 'push': no plan can keep both"],
+    ),
+    "budget without a cost": (
+        "quotas: [{channel: push, max_cost: 5}]\n",
+        ["c.yml:1: quotas.0.max_cost: a budget of money, but no cost stands at channels.push; give channels their cost"],
+    ),
+    "budget and number in one": (
+        "quotas: [{channel: push, max_cost: 5, max_sends: 1}]\n",
+        [
+            "c.yml:1: quotas.0.max_cost: a budget of money, but no cost stands at channels.push; give channels their cost",
+            "c.yml:1: quotas.0: max_cost stands alone; write the limit on sends as a quota of its own",
+        ],
     ),
     "quota twice": (
         "quotas:\n  - {item: any, max_sends: 3}\n  - {item: any, max_sends: 4}\n",

@@ -75,16 +75,22 @@ SELECT h.key, h."user", h.channel, format('{} sends in the horizon', n) FROM (
 """
 
 QUOTA = """
-WITH inside AS (
+WITH parts AS (
+  SELECT trim(split_part(part, '=', 1)) AS name, list_transform(string_split(split_part(part, '=', 2), '|'), lambda x: trim(x)) AS words
+  FROM (SELECT unnest(string_split($segment, ';')) AS part) WHERE trim(part) <> ''),
+inside AS (
   SELECT DISTINCT l.send_key, l."user", l.channel, l.plan_id,
          CASE $by WHEN 'item' THEN i.item_id WHEN 'category' THEN l.category ELSE '' END AS what
-  FROM ledger l JOIN item_ids i ON i.item = l.item
+  FROM ledger l JOIN item_ids i ON i.item = l.item LEFT JOIN users u ON u."user" = l."user"
   WHERE (NOT l.released OR l.confirmed) AND epoch_us(l.send_at) >= $as_of AND epoch_us(l.send_at) < $end
     AND ($channel = '' OR l.channel = $channel) AND ($category = '' OR l.category = $category)
-    AND ($item IN ('', 'any') OR i.item_id = $item)),
-counts AS (SELECT what, count(*) AS n, arg_max(send_key, plan_id = $plan) AS send_key, arg_max("user", plan_id = $plan) AS "user",
+    AND ($item IN ('', 'any') OR i.item_id = $item)
+    AND NOT EXISTS (SELECT 1 FROM parts p WHERE NOT coalesce(list_contains(p.words, u.attributes[p.name]), false))),
+counts AS (SELECT what, sum(coalesce(list_extract($costs, list_position($channels, channel)), 0)) AS n,
+           arg_max(send_key, plan_id = $plan) AS send_key, arg_max("user", plan_id = $plan) AS "user",
            arg_max(channel, plan_id = $plan) AS channel, bool_or(plan_id = $plan) AS mine FROM inside GROUP BY what)
-SELECT send_key, "user", channel, format('{} sends {} over a quota of {}', n, what, $maximum) FROM counts WHERE n > $maximum AND mine
+SELECT send_key, "user", channel, format('{:g} {} {} over a quota of {:g}', n, $unit, what, $maximum) FROM counts
+WHERE n > $maximum + 1e-6 AND mine
 """
 
 NO_ZONE = """
@@ -110,7 +116,7 @@ def always_checks(config: Mapping[str, Any], as_of_us: int, plan_id: str) -> Ite
         if channel.get("exclude_seen", True):
             yield Check("seen", SEEN, {"channel": name, "as_of": as_of_us, "taste": taste})
     for quota in config.get("quotas") or []:
-        yield _quota(quota, as_of_us, end, plan_id)
+        yield from _quota(quota, config, as_of_us, end, plan_id)
 
 
 def _zones(config: Mapping[str, Any]) -> Iterator[Check]:
@@ -123,10 +129,17 @@ def _zones(config: Mapping[str, Any]) -> Iterator[Check]:
             yield Check("unknown_timezone", NO_ZONE, {"channels": rule.get("channels") or every, "exempt": rule.get("exempt") or []})
 
 
-def _quota(quota: Mapping[str, Any], as_of_us: int, end: int, plan_id: str) -> Check:
+def _quota(quota: Mapping[str, Any], config: Mapping[str, Any], as_of_us: int, end: int, plan_id: str) -> Iterator[Check]:
+    """A check of what is at most; a minimum is no property of any send, and newer facts may rightly undo it."""
     by = "item" if quota.get("item") else "category" if quota.get("category") else "channel"
-    values = {key: quota.get(key) or "" for key in ("channel", "item", "category")}
-    return Check("quota", QUOTA, {**values, "by": by, "maximum": quota["max_sends"], "as_of": as_of_us, "end": end, "plan": plan_id})
+    values = {key: quota.get(key) or "" for key in ("channel", "item", "category", "segment")}
+    common = {**values, "by": by, "as_of": as_of_us, "end": end, "plan": plan_id, "channels": list(config["channels"])}
+    if quota.get("max_sends") is not None:
+        ones = [1.0] * len(config["channels"])
+        yield Check("quota", QUOTA, {**common, "maximum": float(quota["max_sends"]), "costs": ones, "unit": "sends"})
+    if quota.get("max_cost") is not None:
+        costs = [float(channel.get("cost", 0)) for channel in config["channels"].values()]
+        yield Check("quota", QUOTA, {**common, "maximum": float(quota["max_cost"]), "costs": costs, "unit": "of cost"})
 
 
 def _allowed(config: Mapping[str, Any], channel: str) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from notif_rec.config.quota_problems import quota_problems
 from notif_rec.config.sections import CHANNELS
 from notif_rec.errors import did_you_mean
 from notif_rec.strict_yaml import Problem, parse_duration, show
@@ -23,6 +24,7 @@ def cross_problems(value: Mapping[str, Any]) -> list[Problem]:
     found = [*_event_problems(value.get("events")), *_span_problems(value), *_category_problems(value)]
     if names:
         found += [*_channel_problems(names, channels, value.get("candidates", 50)), *_use_problems(value, names)]
+        found += quota_problems(_entries(value.get("quotas")), channels)
     return found
 
 
@@ -58,20 +60,16 @@ def _channel_problems(names: list[str], channels: Mapping[str, Any], candidates:
 
 
 def _use_problems(value: Mapping[str, Any], names: list[str]) -> Iterator[Problem]:
-    """Channels that rules and quotas name but the config does not have, and doubled quotas."""
+    """Channels that rules and quotas name but the config does not have."""
     for i, entry in enumerate(_entries(value.get("rules"))):
         used = entry.get("channels")
         for j, channel in enumerate(used if isinstance(used, tuple | list) else ()):
             if isinstance(channel, str) and channel not in names:
                 yield ("rules", i, "channels", j), f"unknown channel '{channel}'{did_you_mean(channel, names)}"
-    seen: dict[tuple[str, str], int] = {}
     for i, entry in enumerate(_entries(value.get("quotas"))):
         channel = entry.get("channel")
         if isinstance(channel, str) and channel not in names:
             yield ("quotas", i, "channel"), f"unknown channel '{channel}'{did_you_mean(channel, names)}"
-        key = next(((k, str(entry[k])) for k in ("channel", "item", "category") if entry.get(k) is not None), ("", ""))
-        if key[0] and seen.setdefault(key, i) != i:
-            yield ("quotas", i), f"a second quota for {key[0]} '{key[1]}'; keep one of them"
 
 
 def _category_problems(value: Mapping[str, Any]) -> Iterator[Problem]:

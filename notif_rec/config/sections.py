@@ -16,8 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from notif_rec.errors import did_you_mean
+from notif_rec.errors import NotifRecError, did_you_mean
 from notif_rec.models.settings import ModelSettings
+from notif_rec.planning.audience import parse_audience
 from notif_rec.policy.local_time import known_zone, zone_names
 from notif_rec.strict_yaml import Duration, Percent, StrictModel, show
 
@@ -148,6 +149,7 @@ class ChannelSettings(StrictModel):
 
     items_per_send: int = Field(default=1, ge=1, le=64, description="most items in one send")
     max_sends: int = Field(default=1, ge=0, le=1_000_000, description="most sends per user with send_at inside the horizon")
+    cost: float = Field(default=0.0, ge=0, le=1000, description="money that a send costs, for quotas with max_cost")
     consent: Consent = Field(description="the state of users whose own column is empty or missing")
     exclude_seen: bool = Field(default=True, description="false where people want the same thing again")
     model: ModelSettings = Field(default=ModelSettings(), description="keys of `model:` that differ for this channel")
@@ -158,22 +160,50 @@ class ChannelSettings(StrictModel):
 
 
 class Quota(StrictModel):
-    """A limit across users on sends with send_at inside the horizon: of a channel, an item (or `any` one) or a category."""
+    """A limit across users on sends with send_at inside the horizon: on all that match every word it says."""
 
     channel: str | None = None
     item: str | None = Field(default=None, min_length=1, description="an item_id, or any: each item for itself")
     category: str | None = Field(default=None, min_length=1)
-    max_sends: Whole
+    segment: str | None = Field(default=None, min_length=1, description="users whose attributes match: country=DE|AT;tier=gold")
+    max_sends: Whole | None = None
+    min_sends: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = Field(
+        default=None, description="a plan that cannot reach it is refused"
+    )
+    max_cost: Annotated[float, Field(ge=0, le=1e12)] | None = Field(default=None, description="money, where channels state their cost")
+
+    @field_validator("segment")
+    @classmethod
+    def _readable(cls, text: str | None) -> str | None:
+        try:
+            if text is not None and not parse_audience(text):
+                raise ValueError(f"{show(text)} matches everybody; write attribute=value, or leave it out")
+        except NotifRecError as error:
+            raise ValueError(error.problem) from None
+        return text
 
     @model_validator(mode="after")
-    def _of_one_thing(self) -> Self:
-        if [self.channel, self.item, self.category].count(None) != 2:
-            raise ValueError("a quota is for one of channel, item or category")
+    def _whole(self) -> Self:
+        if self.max_sends is None and self.min_sends is None and self.max_cost is None:
+            raise ValueError("a quota limits nothing; give it max_sends, min_sends or max_cost")
+        if self.max_cost is not None and not self.max_sends is self.min_sends is None:
+            raise ValueError("max_cost stands alone; write the limit on sends as a quota of its own")
+        if self.item is not None and self.category is not None:
+            raise ValueError("an item has its category; a quota is for one of item and category")
+        if self.item == "any" and self.min_sends is not None:
+            raise ValueError("min_sends is for one item; no plan sends every item there is")
+        if self.max_sends is not None and self.min_sends is not None and self.min_sends > self.max_sends:
+            raise ValueError(f"min_sends {self.min_sends} is above max_sends {self.max_sends}: no plan can keep both")
         return self
 
     @model_serializer(mode="wrap")
     def _without_empty(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in standard(self).items() if value is not None}
+
+    @property
+    def scope(self) -> tuple[str | None, ...]:
+        """Which sends it is for."""
+        return (self.channel, self.item, self.category, self.segment)
 
 
 CHANNELS = {

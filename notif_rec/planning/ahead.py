@@ -8,7 +8,7 @@ from scipy.special import exp1
 
 from notif_rec.planning.bundle import Pool
 from notif_rec.planning.context import PlanContext
-from notif_rec.planning.users import Users
+from notif_rec.planning.offered import Recipients
 from notif_rec.tables import CLASSES
 
 FloatArray = npt.NDArray[np.float64]
@@ -16,7 +16,7 @@ DAY_US = 86_400_000_000
 USUAL_RATE_US = 28 * DAY_US  # a user's usual rate of sends is that of so long before as-of
 
 
-def cost_ahead(pool: Pool, users: Users, context: PlanContext) -> FloatArray:
+def cost_ahead(pool: Pool, users: Recipients, context: PlanContext) -> FloatArray:
     """(n_offers,) what each offer costs the sends after the plan's horizon, under the fatigue rules that learn.
 
     For each row of fatigue (channel s tires channel c with half-life h and slope b = −ln(1 − strength)): rate of c · value on c ·
@@ -39,7 +39,7 @@ def cost_ahead(pool: Pool, users: Users, context: PlanContext) -> FloatArray:
     return cost
 
 
-def _usual_rates(users: Users, context: PlanContext) -> FloatArray:
+def _usual_rates(users: Recipients, context: PlanContext) -> FloatArray:
     """(n_users, n_channels) known marketing sends a day on each channel over the 28 days before as-of."""
     sends, as_of, n_channels = users.sends, context.settings.as_of_us, len(context.channels)
     owner = np.repeat(np.arange(users.n), np.diff(sends.start))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from notif_rec.planning.bundle import Past, Pool
 from notif_rec.planning.chance import draw_key, uniform
 from notif_rec.planning.context import PlanContext, Settings
-from notif_rec.planning.offers import Offers
+from notif_rec.planning.offered import Offers
 from notif_rec.planning.select import agreeing
 
 IntArray = npt.NDArray[np.int64]

@@ -13,7 +13,8 @@ from notif_rec.planning.chance import mixed
 from notif_rec.planning.choose import TRANSACTIONAL, Choice, choose
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
-from notif_rec.planning.offers import Offers, make_offers
+from notif_rec.planning.offered import Offers
+from notif_rec.planning.offers import make_offers
 from notif_rec.scoring.engagement import CERTAIN
 from notif_rec.tables import schema
 
@@ -79,7 +80,7 @@ def _actions(offers: Offers, choice: Choice, context: PlanContext) -> tuple[IntA
 
 def _messages(offers: Offers, choice: Choice, context: PlanContext, row: IntArray) -> dict[str, npt.NDArray[np.generic]]:
     owner, lane = offers.owner()[row], offers.lane[row]
-    channel, us, item = context.lanes.channel[lane], context.grid.first_us + STEP_US * offers.moment[row], offers.items_of(row)
+    channel, us, item = context.lanes.channel[lane], context.grid.first_us + STEP_US * offers.moment[row], offers.item[row]
     code = context.model.item_codes[np.maximum(item, 0)]
     marks = np.where(item >= 0, item_marks(code.astype(np.int64)), np.uint64(0)).sum(axis=1, dtype=np.uint64)
     opened, clicked, unsubscribed = expected_outcomes(offers, context, row)
@@ -122,12 +123,11 @@ def _silence(offers: Offers, choice: Choice, context: PlanContext) -> dict[str, 
 
 def expected_outcomes(offers: Offers, context: PlanContext, row: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """p_open, Σ item value × p_click and p_unsubscribe of some offers, as their value counts them."""
-    owner, lane, weight, ranking = offers.owner()[row], offers.lane[row], offers.weight[row], offers.ranking
-    channel, ranks = context.lanes.channel[lane], np.maximum(offers.ranks[row], 0)
-    p_click = ranking.p_click[lane[:, None], owner[:, None], ranks] * weight[:, None]
-    worth = context.items.value[np.maximum(offers.items_of(row), 0)] * _inside(p_click)
-    clicked = np.where(offers.ranks[row] >= 0, worth, 0.0).sum(axis=1)
-    return _inside(ranking.p_open[owner, channel] * weight), clicked, np.asarray(ranking.p_unsubscribe[owner, channel], dtype=np.float64)
+    owner, weight, item = offers.owner()[row], offers.weight[row], offers.item[row]
+    channel = context.lanes.channel[offers.lane[row]]
+    worth = context.items.value[np.maximum(item, 0)] * _inside(offers.p_click[row] * weight[:, None])
+    clicked = np.where(item >= 0, worth, 0.0).sum(axis=1)
+    return _inside(offers.p_open[owner, channel] * weight), clicked, np.asarray(offers.p_unsubscribe[owner, channel], dtype=np.float64)
 
 
 def _inside(p: FloatArray) -> FloatArray:

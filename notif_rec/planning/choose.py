@@ -10,9 +10,10 @@ import numpy.typing as npt
 from notif_rec.planning.ahead import cost_ahead
 from notif_rec.planning.arms import BEST, arms_of, drawn, explored_channel, idle_propensities, propensities
 from notif_rec.planning.bundle import Past, Pool
-from notif_rec.planning.context import PlanContext, Prices
+from notif_rec.planning.cells import Takings, takings_of
+from notif_rec.planning.context import Market, PlanContext
 from notif_rec.planning.grid import STEP_US
-from notif_rec.planning.offers import Offers
+from notif_rec.planning.offered import Offers
 from notif_rec.planning.select import Selection, select
 from notif_rec.planning.tiring import appraise, new_tiring
 from notif_rec.tables import CLASSES
@@ -30,7 +31,8 @@ class Choice:
     shadows). Per user: explored (the channel on which chance decided, BEST = none), nothing (and said nothing), idle_propensity
     (n_channels, n_users) (the probability of no marketing send on each), by_chance and idle_by_chance (the part of propensity and of
     idle_propensity that comes from exploring that very channel), value (of the sends, fatigue counted, prices not), bound
-    (no feasible set is worth more, prices paid), nodes (search steps).
+    (no feasible set is worth more, prices paid), nodes (search steps), overruled (the quotas' repair chose instead, so that no
+    propensity is known). Per offer again: dear (not worth what the quotas charge, or of one that is used up).
     """
 
     sent: BoolArray
@@ -45,33 +47,37 @@ class Choice:
     value: FloatArray
     bound: FloatArray
     nodes: IntArray
+    overruled: BoolArray
+    dear: BoolArray
 
 
-def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -> Choice:
-    """What to send of `offers` at `prices` (the context's unless given); depends on nothing but each user's own offers.
+def choose(offers: Offers, context: PlanContext) -> Choice:
+    """What to send of `offers` at the context's prices; depends on nothing but each user's own offers.
 
     Held-out users get the best transactional sends alone; the marketing part of their best set is their shadow. Users who explore
-    get, on one channel, one marketing offer or none by chance, beside what the best set holds elsewhere.
+    get, on one channel, one marketing offer or none by chance, beside what the best set holds elsewhere. Who is overruled gets that.
     """
-    pool, past, owner = pool_of(offers, context, prices or context.prices), past_of(offers), offers.owner()
-    ahead = cost_ahead(pool, offers.users, context)
-    pool = pool._replace(price=pool.price + ahead)
+    pool, past, owner = pool_of(offers, context), past_of(offers), offers.owner()
+    charged, ahead = pool.price, cost_ahead(pool, offers.users, context)
+    pool = pool._replace(price=charged + ahead)
     marketing, held = pool.item_class != TRANSACTIONAL, offers.verdict.held
     best = _select(pool, past, offers, context)
     urgent = best if not held.any() else _select(pool._replace(usable=_urgent(pool, marketing, held[owner])), past, offers, context)
     luck = _luck(offers, pool, past, best.chosen, marketing, ahead, context)
     sent = np.where(held[owner], urgent.chosen, luck.sent)
     shadow = held[owner] & best.chosen & marketing
+    value = _appraised(pool, past, sent, ahead, context)[1]
+    explores, paid = luck.channel != BEST, np.bincount(owner[sent], weights=charged[sent], minlength=offers.users.n)
+    reach = np.where(held, urgent.bound, np.where(explores, value - paid, best.bound))
+    ruled, sent = _overruled(offers, sent, context)
     discount, value = _appraised(pool, past, sent, ahead, context)
     if shadow.any():
         discount = np.where(shadow, _appraised(pool, past, best.chosen, ahead, context)[0], discount)
-    explores, paid = luck.channel != BEST, np.bincount(owner[sent], weights=(pool.price - ahead)[sent], minlength=offers.users.n)
-    reach = np.where(held, urgent.bound, np.where(explores, value - paid, best.bound))
     return Choice(
         sent=sent,
         shadow=shadow,
         discount=discount,
-        propensity=np.where(shadow, np.nan, np.where(held[owner], urgent.chosen, luck.propensity)),
+        propensity=np.where(shadow | ruled[owner], np.nan, np.where(held[owner], urgent.chosen, luck.propensity)),
         explored=luck.channel,
         nothing=luck.nothing,
         idle_propensity=luck.idle_propensity,
@@ -80,7 +86,31 @@ def choose(offers: Offers, context: PlanContext, prices: Prices | None = None) -
         value=value,
         bound=reach,
         nodes=best.nodes,
+        overruled=ruled,
+        dear=_dear(pool, past, charged, ahead, context),
     )
+
+
+def _dear(pool: Pool, past: Past, charged: FloatArray, ahead: FloatArray, context: PlanContext) -> BoolArray:
+    """(n_offers,) what is not worth what the quotas charge, or takes of one that is used up."""
+    dear = charged > 0
+    if dear.any():
+        left, _ = _appraised(pool, past, dear, ahead, context, alone=True)
+        dear = dear & (pool.value * left <= charged)
+    return np.asarray(dear | (pool.usable == 0), dtype=np.bool_)
+
+
+def _overruled(offers: Offers, sent: BoolArray, context: PlanContext) -> tuple[BoolArray, BoolArray]:
+    """(n_users,) whose choice is overruled, and (n_offers,) what is sent then."""
+    ruled, owner = context.overruled, offers.owner()
+    at = np.searchsorted(ruled.user, offers.users.user)
+    known = at < len(ruled.user)
+    known[known] = ruled.user[at[known]] == offers.users.user[known]
+    if not known.any():
+        return known, sent
+    bits = ruled.bits[np.minimum(at, len(ruled.bits) - 1)][owner]
+    place = (np.arange(offers.n) - offers.start[owner]).astype(np.uint64)
+    return known, np.where(known[owner], (bits >> place & np.uint64(1)) == 1, sent)
 
 
 @dataclass(frozen=True)
@@ -118,10 +148,11 @@ def _urgent(pool: Pool, marketing: BoolArray, held: BoolArray) -> npt.NDArray[np
     return (pool.usable.astype(np.bool_) & ~marketing & held).astype(np.uint8)
 
 
-def pool_of(offers: Offers, context: PlanContext, prices: Prices) -> Pool:
-    """The offers as the search takes them."""
+def pool_of(offers: Offers, context: PlanContext, takings: Takings | None = None) -> Pool:
+    """The offers as the search takes them, at the context's prices; `takings`, where they are known already."""
     owner, lanes, verdict = offers.owner(), context.lanes, offers.verdict
-    channel, item, zone = lanes.channel[offers.lane], offers.items_of(), verdict.clock.zone[owner]
+    channel, zone = lanes.channel[offers.lane], verdict.clock.zone[owner]
+    price, usable = _charged(takings or takings_by(offers, context), context.market, offers.n)
     return Pool(
         start=offers.start,
         channel=channel,
@@ -129,13 +160,13 @@ def pool_of(offers: Offers, context: PlanContext, prices: Prices) -> Pool:
         us=context.grid.first_us + STEP_US * offers.moment,
         content=offers.content,
         categories=offers.categories,
-        item=item,
+        item=offers.item,
         period=np.ascontiguousarray(verdict.periods[:, zone, offers.moment]),
         value=offers.value,
-        price=prices_of(channel, item, offers.categories, prices),
+        price=price,
         tie=offers.tie,
         order=context.name_order[channel],
-        usable=_open(channel, item, offers.categories, context),
+        usable=usable,
     )
 
 
@@ -145,34 +176,34 @@ def past_of(offers: Offers) -> Past:
     return Past(sends.start, sends.us, sends.channel, sends.item_class, sends.categories, periods)
 
 
-def prices_of(channel: IntArray, item: npt.NDArray[np.int32], categories: npt.NDArray[np.uint64], prices: Prices) -> FloatArray:
-    """(n_offers,) what each pays: its channel's price, each item's, each named category's."""
-    paid = np.array(prices.channel, dtype=np.float64)[channel] if prices.channel else np.zeros(len(channel))
-    if prices.item is not None:
-        paid = paid + np.where(item >= 0, prices.item[np.maximum(item, 0)], 0.0).sum(axis=1)
-    for number, price in enumerate(prices.category):
-        paid = paid + np.where(categories >> np.uint64(number) & np.uint64(1), price, 0.0)
-    return paid
+def takings_by(offers: Offers, context: PlanContext) -> Takings:
+    """What each offer takes of the quotas in play."""
+    if not context.quotas:
+        return Takings(np.zeros(offers.n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32))
+    channel = context.lanes.channel[offers.lane]
+    return takings_of(channel, offers.item, offers.categories, offers.owner(), offers.users.inside, context.limits)
 
 
-def _open(
-    channel: IntArray, item: npt.NDArray[np.int32], categories: npt.NDArray[np.uint64], context: PlanContext
-) -> npt.NDArray[np.uint8]:
-    """1 where no quota that is used up stands in the way."""
-    closed = context.closed
-    shut = np.isin(channel, [context.names.index(name) for name in closed.channels]) | ((categories & np.uint64(closed.categories)) != 0)
-    shut |= np.isin(item, np.array(closed.items, dtype=np.int32)).any(axis=1)
-    return np.asarray(~shut, dtype=np.uint8)
+def _charged(takings: Takings, market: Market | None, n: int) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+    """(n_offers,) what each pays, and 1 where no quota that is used up stands in the way."""
+    if market is None or not len(takings.cell):
+        return np.zeros(n), np.ones(n, dtype=np.uint8)
+    offer = np.repeat(np.arange(n), np.diff(takings.first))
+    paid = np.bincount(offer, weights=(market.price / market.unit)[takings.cell] * takings.amount, minlength=n)
+    barred = np.bincount(offer, weights=market.shut[takings.cell], minlength=n)
+    return paid.astype(np.float64), (barred == 0).astype(np.uint8)
 
 
 def _select(pool: Pool, past: Past, offers: Offers, context: PlanContext) -> Selection:
     return select(pool, past, offers.verdict.room, context.caps, context.fatigues, context.settings.node_limit)
 
 
-def _appraised(pool: Pool, past: Past, chosen: BoolArray, ahead: FloatArray, context: PlanContext) -> tuple[FloatArray, FloatArray]:
+def _appraised(
+    pool: Pool, past: Past, chosen: BoolArray, ahead: FloatArray, context: PlanContext, *, alone: bool = False
+) -> tuple[FloatArray, FloatArray]:
     discount, value = np.ones(len(chosen)), np.zeros(len(pool.start) - 1)
     tiring = new_tiring(int(np.diff(pool.start).max(initial=0)), len(context.fatigues.keep))
-    appraise(pool, past, context.fatigues, tiring, chosen, discount, value)
+    appraise(pool, past, context.fatigues, tiring, chosen, alone, discount, value)
     if ahead.any():
         owner = np.repeat(np.arange(len(value)), np.diff(pool.start))
         value -= np.bincount(owner[chosen], weights=ahead[chosen], minlength=len(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from notif_rec.errors import ConfigError
 from notif_rec.models.model import Model
 from notif_rec.planning.caps import Caps, Fatigues, Recoveries, caps_of, fatigues_of, recoveries_of
+from notif_rec.planning.cells import ANY, Limits, Quota, limits_of
 from notif_rec.planning.grid import STEP_US, Grid, grid_between
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
@@ -34,6 +35,7 @@ class Channel:
     items_per_send: int = 1
     max_sends: int = 1
     exclude_seen: bool = True
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,21 +94,28 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """What a send pays for the quotas it uses, on top of what it is worth: its channel, each of its items, each named category."""
+class Market:
+    """The quotas' cells (planning/cells.py) that can bind, and what they cost now.
 
-    channel: tuple[float, ...] = ()
-    item: npt.NDArray[np.float64] | None = None
-    category: tuple[float, ...] = ()
+    place: (n_cells,) its number among those in play, -1 = it cannot bind. price: (n_in_play,) per unit; unit: amounts that are one.
+    shut: those that are used up, so that no offer may take of them.
+    """
+
+    place: npt.NDArray[np.int32]
+    price: npt.NDArray[np.float64]
+    unit: npt.NDArray[np.float64]
+    shut: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Closed:
-    """Quotas that have no room left: no offer may use these channels, items (rows) or categories (bits)."""
+class Overruled:
+    """Users whose own choice the quotas had no room for, by code, and what they get: bit i is their i-th offer."""
 
-    channels: tuple[str, ...] = ()
-    items: tuple[int, ...] = ()
-    categories: int = 0
+    user: npt.NDArray[np.int32]
+    bits: npt.NDArray[np.uint64]
+
+
+NOBODY = Overruled(np.zeros(0, np.int32), np.zeros(0, np.uint64))
 
 
 class Lanes(NamedTuple):
@@ -152,8 +161,9 @@ class PlanContext:
     active: tuple[bool, ...]
     curve: FatigueCurve | None = None
     paused: tuple[str, ...] = ()
-    prices: Prices = Prices()
-    closed: Closed = field(default_factory=Closed)
+    quotas: tuple[Quota, ...] = ()
+    market: Market | None = None
+    overruled: Overruled = NOBODY
 
     def __post_init__(self) -> None:
         if len(self.rules) > MAX_RULES:
@@ -161,8 +171,25 @@ class PlanContext:
         if not 1 <= self.settings.max_offers <= MAX_OFFERS:
             raise ConfigError(f"max_offers {self.settings.max_offers} is outside 1 to {MAX_OFFERS}", "24 loses little")
 
-    def with_prices(self, prices: Prices) -> PlanContext:
-        return replace(self, prices=prices)
+    def with_market(self, market: Market, overruled: Overruled = NOBODY) -> PlanContext:
+        return replace(self, market=market, overruled=overruled)
+
+    @cached_property
+    def all_limits(self) -> Limits:
+        """The quotas with all their cells."""
+        costs = [channel.cost for channel in self.channels]
+        return limits_of(self.quotas, self.names, costs, self.model.item_ids, self.categories, self.audiences)
+
+    def cell_name(self, number: int) -> str:
+        """What a cell of the quotas is for: `email`, `item i7 on push`."""
+        place = int(np.searchsorted(self.all_limits.base, number, side="right")) - 1
+        item = self.model.item_ids[number - int(self.all_limits.base[place])] if self.quotas[place].item == ANY else None
+        return self.quotas[place].named(item)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The quotas with those of their cells that the market has in play (all, before there is one)."""
+        return self.all_limits if self.market is None else self.all_limits._replace(place=np.array(self.market.place))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

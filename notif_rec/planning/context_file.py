@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from notif_rec.models.artifact import load_model
-from notif_rec.planning.context import Channel, Items, PlanContext, Prices, Settings, Worth
+from notif_rec.planning.cells import Quota
+from notif_rec.planning.context import Channel, Items, Market, Overruled, PlanContext, Settings, Worth
 from notif_rec.policy.load import AnyRule
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
@@ -29,8 +30,9 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         value = getattr(context.items, field.name)
         if isinstance(value, np.ndarray):
             write_array(folder / f"item_{field.name}.npy", value)
-    if context.prices.item is not None:
-        write_array(folder / "price_item.npy", context.prices.item)
+    for prefix, part in (("market", context.market), ("overruled", context.overruled)):
+        for field in fields(part) if part is not None else ():
+            write_array(folder / f"{prefix}_{field.name}.npy", getattr(part, field.name))
     told = {
         "model": str(model.resolve()),
         "settings": asdict(context.settings),
@@ -43,7 +45,7 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         "active": context.active,
         "curve": context.curve.to_json() if context.curve else None,
         "paused": context.paused,
-        "prices": {"channel": context.prices.channel, "category": context.prices.category},
+        "quotas": [asdict(quota) for quota in context.quotas],
     }
     (folder / FILE).write_text(json.dumps(told), encoding="utf-8")
 
@@ -52,20 +54,25 @@ def load_context(folder: Path) -> PlanContext:
     """The context that `save_context` wrote, its arrays memory-mapped."""
     told: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     settings = told["settings"] | {"worth": Worth(**told["settings"]["worth"])}
-    arrays = {f.name: np.load(p, mmap_mode="r") for f in fields(Items) if (p := folder / f"item_{f.name}.npy").exists()}
-    price = folder / "price_item.npy"
-    prices = Prices(tuple(told["prices"]["channel"]), np.load(price) if price.exists() else None, tuple(told["prices"]["category"]))
+    market = _arrays(folder, "market", Market)
     return PlanContext(
         settings=Settings(**settings),
         channels=tuple(Channel(**channel) for channel in told["channels"]),
         rules=RULES.validate_json(json.dumps(told["rules"])),
         categories=tuple(told["categories"]),
         audiences=tuple(told["audiences"]),
-        items=Items(**arrays, category_names=tuple(told["category_names"])),
+        items=Items(**_arrays(folder, "item", Items), category_names=tuple(told["category_names"])),
         model=load_model(Path(told["model"]), check=False),
         engagement=Engagement.from_json(told["engagement"]),
         active=tuple(told["active"]),
         curve=FatigueCurve.from_json(told["curve"]) if told["curve"] else None,
         paused=tuple(told["paused"]),
-        prices=prices,
+        quotas=tuple(Quota(**quota) for quota in told["quotas"]),
+        market=Market(**market) if market else None,
+        overruled=Overruled(**_arrays(folder, "overruled", Overruled)),
     )
+
+
+def _arrays(folder: Path, prefix: str, kind: type[Items | Market | Overruled]) -> dict[str, Any]:
+    """The arrays of a part of the context that were written, by field."""
+    return {f.name: np.load(p, mmap_mode="r") for f in fields(kind) if (p := folder / f"{prefix}_{f.name}.npy").exists()}

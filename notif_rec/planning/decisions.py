@@ -16,7 +16,7 @@ from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import Choice
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
-from notif_rec.planning.offers import Offers
+from notif_rec.planning.offered import Dropped, Offers
 from notif_rec.scoring.candidates import SOURCES
 from notif_rec.scoring.engagement import CERTAIN
 from notif_rec.tables import BUCKETS, CLASSES, NO_ITEM, SENDS, TIME, schema
@@ -61,20 +61,16 @@ def _send_key(text: str) -> str:
     return f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}"
 
 
-def decisions_of(
-    offers: Offers, choice: Choice, drops: tuple[IntArray, IntArray, IntArray, IntArray], context: PlanContext
-) -> pa.RecordBatch:
-    """The rows of DECISIONS in the order of the users. drops: start, channel, reason and count, ragged by user."""
+def decisions_of(offers: Offers, choice: Choice, drops: Dropped, context: PlanContext) -> pa.RecordBatch:
+    """The rows of DECISIONS in the order of the users."""
     users, n = offers.users, offers.users.n
     rows, start = _chosen_items(offers, choice, context)
     owner = np.concatenate([offers.owner()[rows.offer], np.flatnonzero(choice.nothing)])
     order = np.argsort(owner, kind="stable")
     both = pa.concat_arrays([_items_sent(offers, choice, rows, start, context), _nothing(offers, choice, context)]).take(pa.array(order))
     ends = np.concatenate(([0], np.cumsum(np.bincount(owner, minlength=n)))).astype(np.int32)
-    offsets = pa.array(drops[0].astype(np.int32))
-    counted = [
-        pa.ListArray.from_arrays(offsets, pa.array(a.astype(t))) for a, t in zip(drops[1:], (np.int8, np.int8, np.int32), strict=True)
-    ]
+    offsets = pa.array(drops.start.astype(np.int32))
+    counted = [pa.ListArray.from_arrays(offsets, pa.array(a)) for a in (drops.channel, drops.reason, drops.count)]
     flat = [
         users.user_hash % np.uint64(BUCKETS),
         users.user,
@@ -106,9 +102,9 @@ def _chosen_items(offers: Offers, choice: Choice, context: PlanContext) -> tuple
 
 
 def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, context: PlanContext) -> pa.StructArray:
-    at, owner, ranking, items = rows.offer, offers.owner()[rows.offer], offers.ranking, context.items
-    lane, rank = offers.lane[at], offers.ranks[at, rows.place]
-    channel, item, weight = context.lanes.channel[lane], ranking.item[lane, owner, rank], offers.weight[at]
+    at, owner, items = rows.offer, offers.owner()[rows.offer], context.items
+    lane, piece = offers.lane[at], (at, rows.place)
+    channel, item, weight = context.lanes.channel[lane], offers.item[piece], offers.weight[at]
     us = context.grid.first_us + STEP_US * offers.moment
     zones = pa.array([offers.verdict.clock.names[z] for z in offers.verdict.clock.zone[owner]], pa.string())
     propensity = choice.propensity[at]
@@ -118,13 +114,13 @@ def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, c
         "send_at": pa.array(us[at], TIME),
         "position": pa.array(rows.place + 1, pa.int16()),
         "item": pa.array(context.model.item_codes[item], pa.int32()),
-        "score": pa.array(ranking.score[lane, owner, rank]),
-        "p_open": pa.array(_inside(ranking.p_open[owner, channel] * weight)),
-        "p_click": pa.array(_inside(ranking.p_click[lane, owner, rank] * weight)),
-        "p_unsubscribe": pa.array(ranking.p_unsubscribe[owner, channel]),
+        "score": pa.array(offers.score[piece]),
+        "p_open": pa.array(_inside(offers.p_open[owner, channel] * weight)),
+        "p_click": pa.array(_inside(offers.p_click[piece] * weight)),
+        "p_unsubscribe": pa.array(offers.p_unsubscribe[owner, channel]),
         "value": pa.array(offers.value[at]),
         "propensity": pa.array(propensity, mask=np.isnan(propensity)),
-        "reason": _texts(SOURCES, ranking.source[lane, owner, rank]),
+        "reason": _texts(SOURCES, offers.source[piece]),
         "item_class": _texts(CLASSES, items.item_class[item]),
         "category": _texts(items.category_names, items.category[item]),
         "timezone": zones,
@@ -137,7 +133,7 @@ def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, c
 
 def _keys(offers: Offers, chosen: IntArray, us: IntArray, context: PlanContext) -> list[str]:
     lane, owner = offers.lane[chosen], offers.owner()[chosen]
-    item = offers.items_of(chosen)
+    item = offers.item[chosen]
     ids = [[context.model.item_ids[i] for i in row if i >= 0] for row in item.tolist()]
     channels = [context.names[c] for c in context.lanes.channel[lane]]
     return send_keys(channels, offers.users.user_id.take(pa.array(owner)).to_pylist(), ids, _days(us[chosen]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from notif_rec.models.model import SOURCES
 from notif_rec.planning.blocking import Clock, blocked_by_history
-from notif_rec.planning.choose import choose
-from notif_rec.planning.context import PlanContext
-from notif_rec.planning.drops import fate_masks
+from notif_rec.planning.choose import Choice, choose
+from notif_rec.planning.context import Overruled, PlanContext
 from notif_rec.planning.grid import STEP_US, Grid, unpack
-from notif_rec.planning.offers import Offers, make_offers
-from notif_rec.planning.reasons import bit, by_precedence, reason_names
+from notif_rec.planning.offers import Considered, consider
+from notif_rec.planning.reasons import CLOSED, bit, by_precedence, reason_names
+from notif_rec.planning.unchosen import charges, fate_masks, places
 from notif_rec.planning.users import Users
 from notif_rec.policy.local_time import zone_codes
 from notif_rec.policy.rule import Cap, Filter, Moments, Rule, UserBatch
@@ -41,6 +41,15 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class PlannedSend:
+    """A send as the plan holds it; items by id."""
+
+    channel: str
+    at_us: int
+    items: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Fate:
     """A candidate. rank from 1 in the channel's list. value: of a send that holds it alone, at an hour of average weight, before fatigue.
     send_at where it is sent (or would be: shadow); else reasons, the headline first.
@@ -60,19 +69,23 @@ class Fate:
     reasons: tuple[Reason, ...]
 
 
-def fates_of(user: pa.RecordBatch, context: PlanContext) -> list[Fate]:
-    """Every candidate of the one user in `user` (tables.PLANNING_INPUT), by channel and rank; the same decision as plan_batch's."""
-    offers = make_offers(user, context, everything=True)
-    choice = choose(offers, context)
-    masks, order, clock = fate_masks(offers, choice, context), by_precedence(context.rules), _Ahead(offers.users, context)
-    sent = _moments(offers, choice.sent), _moments(offers, choice.shadow)
-    lanes, ranking, found = context.lanes, offers.ranking, list[Fate]()
-    for lane, channel in enumerate(lanes.channel.tolist()):
+def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[PlannedSend] | None = None) -> list[Fate]:
+    """Every candidate of the one user in `user` (tables.PLANNING_INPUT), by channel and rank.
+
+    sends: what the plan holds for the user, where quotas may have overruled the user's own choice.
+    """
+    seen = consider(user, context, everything=True)
+    own = choose(seen.offers, context)
+    choice = own if sends is None else _as_planned(seen, own, sends, context)
+    masks, order, clock = fate_masks(seen, own, choice, context), by_precedence(context.rules), _Ahead(seen.users, context)
+    sent, shadow, charged = places(seen, choice.sent), places(seen, choice.shadow), charges(seen, context)
+    ranking, found = seen.ranking, list[Fate]()
+    for lane, channel in enumerate(context.lanes.channel.tolist()):
         for r in range(int((ranking.item[lane, 0] >= 0).sum())):
-            item, numbers = int(ranking.item[lane, 0, r]), _numbers(masks[lane, 0, r], order)
-            if not numbers and (lane, r) not in sent[0]:
-                numbers = _numbers(offers.verdict.full[0, lane] or offers.verdict.touch[0, lane], order)
-            at = sent[0].get((lane, r), sent[1].get((lane, r)))
+            item, numbers, place = int(ranking.item[lane, 0, r]), _numbers(masks[lane, r], order), (lane, r)
+            if not numbers and place not in sent:
+                numbers = _numbers(seen.verdict.full[0, lane] or seen.verdict.touch[0, lane], order)
+            at = sent.get(place, shadow.get(place))
             lost = 0.0 if ranking.penalty is None else float(ranking.penalty[lane, 0, r])
             p_open, p_click, p_unsubscribe = ranking.p_open[0, channel], ranking.p_click[lane, 0, r], ranking.p_unsubscribe[0, channel]
             found.append(
@@ -87,25 +100,36 @@ def fates_of(user: pa.RecordBatch, context: PlanContext) -> list[Fate]:
                     p_unsubscribe=float(p_unsubscribe),
                     value=_value(context, float(p_open), float(p_click), float(p_unsubscribe), item) - lost,
                     send_at=None if at is None else _time(context.grid.first_us + STEP_US * at),
-                    shadow=(lane, r) in sent[1],
-                    reasons=() if (lane, r) in sent[0] else tuple(clock.reason(n, channel, item) for n in numbers),
+                    shadow=place in shadow,
+                    reasons=() if place in sent else tuple(clock.reason(n, channel, item, charged.get(place, "")) for n in numbers),
                 )
             )
     return found
 
 
+def _as_planned(seen: Considered, own: Choice, sends: Sequence[PlannedSend], context: PlanContext) -> Choice:
+    """The user's own choice, or what the plan sends instead."""
+    offers, planned = seen.offers, {(s.channel, s.at_us, s.items) for s in sends}
+    ids = context.model.item_ids
+    rows = [
+        row
+        for row in range(offers.n)
+        if (
+            context.names[context.lanes.channel[offers.lane[row]]],
+            context.grid.first_us + STEP_US * int(offers.moment[row]),
+            frozenset(ids[i] for i in offers.item[row] if i >= 0),
+        )
+        in planned
+    ]
+    if len(rows) != len(planned) or set(rows) == set(np.flatnonzero(own.sent).tolist()):
+        return own
+    bits = np.array([sum(1 << row for row in rows)], dtype=np.uint64)
+    return choose(offers, replace(context, overruled=Overruled(offers.users.user, bits)))
+
+
 def _value(context: PlanContext, p_open: float, p_click: float, p_unsubscribe: float, item: int) -> float:
     worth = context.settings.worth
     return worth.opened * p_open + worth.clicked * float(context.items.value[item]) * p_click + worth.unsubscribed * p_unsubscribe
-
-
-def _moments(offers: Offers, chosen: npt.NDArray[np.bool_]) -> Mapping[tuple[int, int], int]:
-    """The moment of each (lane, place in its ranking) that a chosen offer holds."""
-    return {
-        (int(offers.lane[row]), int(rank)): int(offers.moment[row])
-        for row in np.flatnonzero(chosen)
-        for rank in offers.ranks[row][offers.ranks[row] >= 0]
-    }
 
 
 def _numbers(mask: np.uint64, order: IntArray) -> list[int]:
@@ -129,10 +153,10 @@ class _Ahead:
         active = np.array(context.active, dtype=np.bool_)
         self.batch = UserBatch(context.names, users.consent, users.ignored, users.ignored_us, active)
 
-    def reason(self, number: int, channel: int, item: int) -> Reason:
-        """The reason of that number for an item on a channel."""
+    def reason(self, number: int, channel: int, item: int, charge: str) -> Reason:
+        """The reason of that number for an item on a channel; `charge`: what the quotas charge for it, in words."""
         if not 0 <= number < len(self.context.rules):
-            return Reason(self.names[number])
+            return Reason(self.names[number], counter=charge if number == CLOSED else "")
         rule = self.context.rules[number]
         if isinstance(rule, Cap):
             counter, closed = self._cap(number, item)

@@ -12,8 +12,10 @@ import pyarrow as pa
 from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.contents import MAX_BUILT, MAX_QUANTITY, fill_contents, item_moments
 from notif_rec.planning.context import PlanContext
+from notif_rec.planning.drops import count_closed
 from notif_rec.planning.grid import STEP_US, has, is_empty
 from notif_rec.planning.offer_space import Built, Chances, Made, Work
+from notif_rec.planning.offered import Offers, Recipients, Standing, pack_offers, ties
 from notif_rec.planning.ranking import Ranking, rank_candidates
 from notif_rec.planning.recovering import demoted, penalty_of
 from notif_rec.planning.slots import MAX_SLOTS, find_slots
@@ -28,52 +30,39 @@ SPARE = 1  # messages a lane prepares beyond its room
 
 
 @dataclass(frozen=True)
-class Offers:
-    """Offers of a batch: user u owns rows start[u] to start[u + 1].
+class Considered:
+    """A batch on the way to its offers. ranks: (n_offers, widest) places of an offer's items in its lane's ranking, -1 beyond its size.
 
-    lane, moment (index of the grid), content (the user's message it carries: equal = the same items), value, weight (of the
-    hour; multiplies p_open and p_click), categories (bits), tie (order among equals: earlier ways and ranks, then time, then
-    channel name). size, ranks: (n, ) and (n, widest) places of its items in the lane's ranking.
     fate: (n_lanes, n_users, k) bits of the reasons that close a candidate before any choice, 0 = could be sent.
     """
 
     users: Users
     verdict: Verdict
     ranking: Ranking
-    start: IntArray
-    lane: IntArray
-    moment: IntArray
-    content: IntArray
-    value: FloatArray
-    weight: FloatArray
-    categories: npt.NDArray[np.uint64]
-    tie: IntArray
-    size: IntArray
     ranks: npt.NDArray[np.int16]
     fate: npt.NDArray[np.uint64]
-
-    @property
-    def n(self) -> int:
-        return len(self.lane)
-
-    def owner(self) -> IntArray:
-        """The user (place in the batch) of each offer."""
-        return np.repeat(np.arange(self.users.n), np.diff(self.start))
-
-    def items_of(self, rows: IntArray | slice = slice(None)) -> npt.NDArray[np.int32]:
-        """(n_rows, widest) model rows of the items of some offers, -1 beyond their size."""
-        ranks = self.ranks[rows]
-        item = self.ranking.item[self.lane[rows][:, None], self.owner()[rows][:, None], np.maximum(ranks, 0)]
-        return np.where(ranks >= 0, item, np.int32(-1)).astype(np.int32)
+    offers: Offers
 
 
-def make_offers(batch: pa.RecordBatch, context: PlanContext, *, everything: bool = False) -> Offers:
+def offer_batch(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
+    """The offers of every user in `users` (tables.PLANNING_INPUT) as tables.OFFERS, whatever the prices."""
+    return pack_offers(make_offers(users, context))
+
+
+def make_offers(batch: pa.RecordBatch, context: PlanContext) -> Offers:
     """The offers of every user in `batch` (tables.PLANNING_INPUT), whatever the prices."""
+    return consider(batch, context).offers
+
+
+def consider(batch: pa.RecordBatch, context: PlanContext, *, everything: bool = False) -> Considered:
+    """The offers, and what led to them; `everything`: also rankings that no moment is left for (explain)."""
     users = unpack_users(batch, context.lookup, len(context.channels), len(context.audiences))
     verdict = judge(users, context)
     ranking = demoted(rank_candidates(users, verdict, context, everything=everything), users, context)
     made, counts, fate = _build(users, verdict, ranking, context)
-    return _compressed(users, verdict, ranking, made, counts, fate, context)
+    kept = np.arange(context.settings.max_offers)[None, :] < counts[:, None]
+    offers = _offers(users, verdict, ranking, made, counts, kept, fate, context)
+    return Considered(users, verdict, ranking, made.ranks[kept], fate, offers)
 
 
 def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContext) -> tuple[Made, IntArray, npt.NDArray[np.uint64]]:
@@ -122,16 +111,20 @@ def _scratch(widest: int, n_words: int, context: PlanContext) -> tuple[Built, Wo
     return built, work
 
 
-def _compressed(
-    users: Users, verdict: Verdict, ranking: Ranking, made: Made, counts: IntArray, fate: npt.NDArray[np.uint64], context: PlanContext
-) -> Offers:
-    kept = np.arange(context.settings.max_offers)[None, :] < counts[:, None]
+def _offers(
+    users: Users, verdict: Verdict, ranking: Ranking, made: Made, counts: IntArray, kept: npt.NDArray[np.bool_],
+    fate: npt.NDArray[np.uint64], context: PlanContext,
+) -> Offers:  # fmt: skip
     lane, moment, content = (a[kept].astype(np.int64) for a in (made.lane, made.moment, made.content))
-    ranks = made.ranks[kept]
+    owner, ranks = np.repeat(np.arange(users.n), counts), made.ranks[kept]
+    at = (lane[:, None], owner[:, None], np.maximum(ranks, 0))
+    item, score, p_click, source = (
+        np.where(ranks >= 0, values[at], np.array(empty, values.dtype))
+        for values, empty in ((ranking.item, -1), (ranking.score, 0.0), (ranking.p_click, 0.0), (ranking.source, -1))
+    )
     return Offers(
-        users=users,
-        verdict=verdict,
-        ranking=ranking,
+        users=Recipients(users.user, users.user_id, users.user_hash, users.audience, users.sends),
+        verdict=Standing(verdict.room, verdict.held, verdict.clock, verdict.periods),
         start=np.concatenate(([0], np.cumsum(counts))),
         lane=lane,
         moment=moment,
@@ -139,10 +132,16 @@ def _compressed(
         value=made.value[kept],
         weight=made.weight[kept],
         categories=made.categories[kept],
-        tie=((content << 16) + moment) * 64 + context.name_order[context.lanes.channel[lane]],
+        tie=ties(content, moment, lane, context),
         size=made.size[kept].astype(np.int64),
-        ranks=ranks,
-        fate=fate,
+        item=item,
+        score=score,
+        p_click=p_click,
+        source=source,
+        p_open=ranking.p_open,
+        p_unsubscribe=ranking.p_unsubscribe,
+        open=((fate == 0) & (ranking.item >= 0)).sum(axis=2).T,
+        closed=count_closed(verdict, ranking, fate, context),
     )
 
 

@@ -8,9 +8,10 @@ from notif_rec.planning.choose import choose
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.decisions import DECISIONS, decisions_of
 from notif_rec.planning.drops import count_drops
+from notif_rec.planning.offered import Offers, unpack_offers
 from notif_rec.planning.offers import make_offers
 
-__all__ = ["DECISIONS", "plan_batch"]
+__all__ = ["DECISIONS", "decide_batch", "plan_batch"]
 
 
 def plan_batch(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
@@ -18,7 +19,14 @@ def plan_batch(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
 
     Pure: no I/O, no clock, no state. A user's row depends on that user and the context alone, never on who else is in the batch.
     """
-    offers = make_offers(users, context)
+    return _decided(make_offers(users, context), context)
+
+
+def decide_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
+    """The same from offers that were made before (tables.OFFERS)."""
+    return _decided(unpack_offers(offers, context), context)
+
+
+def _decided(offers: Offers, context: PlanContext) -> pa.RecordBatch:
     choice = choose(offers, context)
-    drops = count_drops(offers, choice, context)
-    return decisions_of(offers, choice, drops, context)
+    return decisions_of(offers, choice, count_drops(offers, choice, context), context)

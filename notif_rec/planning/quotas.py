@@ -1,44 +1,28 @@
-"""Limits across users: the plan of every user together, less what the quotas have no room for, most valuable first."""
+"""A plan as a whole: the decisions of all users as sends, and what they take of each quota."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from notif_rec.planning.compiled import inner, kernel
+from notif_rec.errors import BugError
+from notif_rec.planning.cells import Limits, Takings, takings_of
+from notif_rec.planning.compiled import kernel
 from notif_rec.planning.context import PlanContext
+from notif_rec.planning.menus import Rooms
 from notif_rec.planning.reasons import CLOSED, FIXED, reason_names
 from notif_rec.tables import SENDS
 
 IntArray = npt.NDArray[np.int64]
-UNLIMITED = np.iinfo(np.int64).max
-ANY = "any"
-
-
-@dataclass(frozen=True)
-class Quota:
-    """At most `max_sends` of one thing. name: a channel, an item_id, a category, or 'any' (each item for itself)."""
-
-    kind: Literal["channel", "item", "category"]
-    name: str
-    max_sends: int
-
-
-@dataclass(frozen=True)
-class Used:
-    """Sends of the ledger inside the horizon, whichever plan made them, by channel, by item_id and by category."""
-
-    channel: Mapping[str, int] = field(default_factory=dict)
-    item: Mapping[str, int] = field(default_factory=dict)
-    category: Mapping[str, int] = field(default_factory=dict)
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,8 +30,8 @@ class Settled:
     """A plan as a whole.
 
     sends: tables.SENDS (without seq), by bucket, user, time, channel and position. dropped: candidates by channel and reason.
-    value: Σ value × discount of the sends; bound: no plan of these offers is worth more; users: how many were planned for.
-    lost: users with a send that a quota dropped. room: what each quota has left.
+    value: Σ value × discount of the sends; bound: no set of these offers is worth more at the prices, prices paid. users: how many were
+    planned for. taken: (n_cells,) of each quota's cell.
     """
 
     sends: pa.Table
@@ -56,29 +40,38 @@ class Settled:
     bound: float
     users: int
     steps: int
-    lost: npt.NDArray[np.int32]
-    room: Mapping[str, int]
-
-    @property
-    def gap(self) -> float:
-        """How far from the best plan this one can be, as a share of the bound."""
-        return (self.bound - self.value) / self.bound if self.bound > 0 else 0.0
+    taken: IntArray
 
 
-def settle(parts: Sequence[Path], context: PlanContext, quotas: Sequence[Quota], used: Used, plan_id: str) -> Settled:
-    """The plan in the decisions (planning/decisions.py) under `parts`, with every quota kept.
+@dataclass(frozen=True)
+class Segments:
+    """Who is in which of the audiences: inside[i] is of user[i], codes in their order."""
 
-    Explored sends take their room first, then the most valuable ones, ties by send key. Where a quota took a send, the user's
-    other sends lose their propensity: it was the chance of a plan that was not made.
+    user: npt.NDArray[np.int32]
+    inside: BoolArray
+
+    def of(self, users: npt.NDArray[np.int32]) -> BoolArray:
+        """(n, n_audiences) of some users that are known."""
+        found: BoolArray = self.inside[np.searchsorted(self.user, users)]
+        return found
+
+
+def settle(parts: Sequence[Path], context: PlanContext, rooms: Rooms, segments: Segments, plan_id: str, *, trim: bool = False) -> Settled:
+    """The plan in the decisions (planning/decisions.py) under `parts`; every quota is counted again over its sends.
+
+    trim: sends go, the least valuable first, until every quota is kept (who plans without prices needs it); else BugError where one
+    is not. Where a quota took a send, the user's other sends lose their propensity: it was the chance of a plan that was not made.
     """
-    decisions = pa.concat_tables([pa.Table.from_batches(list(read_batches(part))) for part in parts]) if parts else None
-    if decisions is None:
-        return Settled(_shaped(None, plan_id), {}, 0.0, 0.0, 0, 0, np.zeros(0, dtype=np.int32), {})
+    if not parts:
+        return Settled(_shaped(None, plan_id), {}, 0.0, 0.0, 0, 0, np.zeros(len(rooms.high), dtype=np.int64))
+    decisions = pa.concat_tables([pa.Table.from_batches(list(read_batches(part))) for part in parts])
     rows = _flattened(decisions)
-    keep, room = _trim(rows, context, quotas, used)
+    keep = np.ones(rows.num_rows, dtype=np.bool_)
+    taken = np.zeros(len(rooms.high), dtype=np.int64)
+    if context.quotas:
+        taken = _kept(rows, keep, context, rooms, segments, trim)
     lost = np.unique(rows.column("user").to_numpy()[~keep]).astype(np.int32)
-    gone = rows.filter(pa.array(~keep))
-    kept = _unsure(rows.filter(pa.array(keep)), lost)
+    gone, kept = rows.filter(pa.array(~keep)), _unsure(rows.filter(pa.array(keep)), lost)
     real = kept.filter(pc.and_(pc.equal(kept.column("kind"), "send"), pc.equal(kept.column("position"), 1)))
     return Settled(
         sends=_shaped(kept, plan_id),
@@ -87,21 +80,15 @@ def settle(parts: Sequence[Path], context: PlanContext, quotas: Sequence[Quota],
         bound=pc.sum(decisions.column("bound")).as_py() or 0.0,
         users=decisions.num_rows,
         steps=pc.sum(decisions.column("steps")).as_py() or 0,
-        lost=lost,
-        room=room,
+        taken=taken,
     )
 
 
 def read_batches(part: Path) -> Iterator[pa.RecordBatch]:
-    """The decisions of a part, batch by batch."""
+    """The batches of a part."""
     with pa.memory_map(str(part)) as source:
         reader = pa.ipc.open_file(source)
         yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
-
-
-def read_decisions(parts: Sequence[Path]) -> pa.Table:
-    """One row an item of a send in the decisions under `parts`, with its user and bucket."""
-    return pa.concat_tables([_flattened(pa.Table.from_batches([batch])) for part in parts for batch in read_batches(part)])
 
 
 def _flattened(decisions: pa.Table) -> pa.Table:
@@ -112,6 +99,68 @@ def _flattened(decisions: pa.Table) -> pa.Table:
     columns = {field.name: items.field(n) for n, field in enumerate(items.type)}
     owner = {name: decisions.column(name).combine_chunks().take(parents) for name in ("bucket", "user")}
     return pa.table(owner | columns)
+
+
+def _kept(rows: pa.Table, keep: BoolArray, context: PlanContext, rooms: Rooms, segments: Segments, trim: bool) -> IntArray:
+    """What the sends take of each cell; clears `keep` for those that are trimmed."""
+    limits = context.all_limits
+    real = np.flatnonzero(pc.equal(rows.column("kind"), "send").to_numpy(zero_copy_only=False))
+    taken = np.zeros(len(rooms.high), dtype=np.int64)
+    if not len(real):
+        return taken
+    sends = rows.take(pa.array(real))
+    takings, first = sends_take(sends, context, limits, segments)
+    size = np.diff(np.append(first, len(real)))
+    stays = np.ones(len(first), dtype=np.uint8)
+    if trim:
+        gain = (sends.column("value").to_numpy() * sends.column("discount").to_numpy())[first]
+        explored = sends.column("explored").to_numpy(zero_copy_only=False)[first]
+        keys = pc.rank(sends.column("send_key").combine_chunks().take(pa.array(first)), tiebreaker="dense").to_numpy()
+        _first_come(np.lexsort((keys, -gain, ~explored)), takings, rooms.high, taken, stays)
+    else:
+        taken += np.bincount(takings.cell, weights=takings.amount, minlength=len(taken)).astype(np.int64)
+    if (over := np.flatnonzero(taken > rooms.high)).size:
+        raise BugError(
+            f"{taken[over[0]]} of quota cell {over[0]} are taken, {rooms.high[over[0]]} are allowed", "tell us how to see it again"
+        )
+    keep[real] = np.repeat(stays, size) == 1
+    return taken
+
+
+def sends_take(sends: pa.Table, context: PlanContext, limits: Limits, segments: Segments) -> tuple[Takings, IntArray]:
+    """What each send takes of the quotas' cells, and its first row: `sends` has one row an item, those of a send together."""
+    first = np.flatnonzero(sends.column("position").to_numpy() == 1)
+    send = np.cumsum(sends.column("position").to_numpy() == 1) - 1
+    codes = sends.column("item").to_numpy()
+    row = (
+        np.where(codes >= 0, context.lookup[np.clip(codes, 0, len(context.lookup) - 1)], -1)
+        if len(context.lookup)
+        else np.full(len(codes), -1)
+    )
+    row = np.where(codes < len(context.lookup), row, -1)
+    item = np.full((len(first), int(sends.column("position").to_numpy().max(initial=1))), -1, dtype=np.int32)
+    known = np.flatnonzero(row >= 0)
+    place = np.arange(len(known)) - np.searchsorted(send[known], send[known])  # items that the model lacks leave no hole
+    item[send[known], place] = row[known]
+    named = pc.index_in(sends.column("category"), pa.array(context.categories, pa.string())).fill_null(-1).to_numpy().astype(np.int64)
+    categories = np.zeros(len(first), dtype=np.uint64)
+    bits = np.where(named >= 0, np.uint64(1) << np.maximum(named, 0).astype(np.uint64), np.uint64(0))
+    np.bitwise_or.at(categories, send, bits)
+    channel = pc.index_in(sends.column("channel"), pa.array(context.names, pa.string())).to_numpy().astype(np.int64)[first]
+    users, owner = np.unique(sends.column("user").to_numpy()[first], return_inverse=True)
+    return takings_of(channel, item, categories, owner.astype(np.int64), segments.of(users.astype(np.int32)), limits), first
+
+
+@kernel
+def _first_come(order: Any, takings: Any, high: Any, taken: Any, stays: Any) -> None:
+    """Sends in `order` take their places of every cell, or go."""
+    for s in order:
+        for k in range(takings.first[s], takings.first[s + 1]):
+            if taken[takings.cell[k]] + takings.amount[k] > high[takings.cell[k]]:
+                stays[s] = 0
+        if stays[s]:
+            for k in range(takings.first[s], takings.first[s + 1]):
+                taken[takings.cell[k]] += takings.amount[k]
 
 
 def _shaped(rows: pa.Table | None, plan_id: str) -> pa.Table:
@@ -145,101 +194,3 @@ def _dropped(decisions: pa.Table, gone: pa.Table, context: PlanContext) -> Mappi
             counted[names[int(number)]] += int(totals[channel, number])
         told[name] = dict(sorted(counted.items()))
     return told
-
-
-def _trim(rows: pa.Table, context: PlanContext, quotas: Sequence[Quota], used: Used) -> tuple[npt.NDArray[np.bool_], Mapping[str, int]]:
-    """(n_rows,) whether a row stays, and what is left of each quota."""
-    limits = _Limits(rows, context, quotas, used)
-    keep = np.ones(rows.num_rows, dtype=np.bool_)
-    real = pc.equal(rows.column("kind"), "send").to_numpy(zero_copy_only=False)
-    if not quotas or not real.any():
-        return keep, limits.left(quotas)
-    first = np.flatnonzero(real & (rows.column("position").to_numpy() == 1))
-    size = np.diff(np.append(np.flatnonzero(rows.column("position").to_numpy() == 1), rows.num_rows))
-    size = size[np.isin(np.flatnonzero(rows.column("position").to_numpy() == 1), first)]
-    gain = (rows.column("value").to_numpy() * rows.column("discount").to_numpy())[first]
-    explored = rows.column("explored").to_numpy(zero_copy_only=False)[first]
-    keys = pc.rank(rows.column("send_key").combine_chunks().take(pa.array(first)), tiebreaker="dense").to_numpy()
-    order = np.lexsort((keys, -gain, ~explored))
-    _take_room(
-        order, first, size, limits.channel, limits.item, limits.category, limits.of_channel, limits.of_item, limits.of_category, keep
-    )
-    return keep, limits.left(quotas)
-
-
-class _Limits:
-    """The room of every channel, item and category that the rows mention, and the codes of each row."""
-
-    def __init__(self, rows: pa.Table, context: PlanContext, quotas: Sequence[Quota], used: Used) -> None:
-        self.channels, self.channel = _coded(rows.column("channel"))
-        self.categories, self.category = _coded(rows.column("category"))
-        ids = pa.array(context.model.item_ids, pa.string())
-        item = rows.column("item").to_numpy()
-        row = np.where(item >= 0, context.lookup[np.maximum(item, 0)], -1) if len(context.lookup) else np.full(len(item), -1)
-        self.items, self.item = _coded(pa.chunked_array([ids.take(pa.array(row, mask=row < 0))]))
-        self.of_channel = _room(self.channels, "channel", quotas, used.channel)
-        self.of_item = _room(self.items, "item", quotas, used.item)
-        self.of_category = _room(self.categories, "category", quotas, used.category)
-        self.used = used
-
-    def left(self, quotas: Sequence[Quota]) -> Mapping[str, int]:
-        """Room by quota, after the rows took theirs; of 'any' item, the smallest there is."""
-        told = {}
-        for quota in quotas:
-            names: Sequence[str] = getattr(self, {"channel": "channels", "item": "items", "category": "categories"}[quota.kind])
-            room: IntArray = getattr(self, f"of_{quota.kind}")
-            spent: Mapping[str, int] = getattr(self.used, quota.kind)
-            own = [room[names.index(quota.name)]] if quota.name in names else [max(0, quota.max_sends - spent.get(quota.name, 0))]
-            found = room if quota.name == ANY and quota.kind == "item" and len(names) else np.array(own)
-            told[f"{quota.kind} {quota.name}"] = int(found.min())
-        return told
-
-
-def _coded(column: pa.ChunkedArray) -> tuple[list[str], IntArray]:
-    """Distinct texts, and each row's place in them, -1 for null."""
-    encoded = column.combine_chunks().dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _room(names: Sequence[str], kind: str, quotas: Sequence[Quota], used: Mapping[str, int]) -> IntArray:
-    """What the tightest quota on each name leaves; UNLIMITED where there is none."""
-    room = np.full(len(names), UNLIMITED, dtype=np.int64)
-    place = {name: n for n, name in enumerate(names)}
-    spent = np.array([used.get(name, 0) for name in names], dtype=np.int64)
-    for quota in quotas:
-        if quota.kind == kind and quota.name == ANY and kind == "item":
-            room = np.minimum(room, np.maximum(quota.max_sends - spent, 0))
-        elif quota.kind == kind and quota.name in place:
-            at = place[quota.name]
-            room[at] = min(room[at], max(quota.max_sends - spent[at], 0))
-    return room
-
-
-@kernel
-def _take_room(
-    order: Any, first: Any, size: Any, channel: Any, item: Any, category: Any, of_channel: Any, of_item: Any, of_category: Any, keep: Any
-) -> None:
-    """Sends in `order` take one place of their channel, of each item and of each category, or go."""
-    for s in order:
-        low, high = first[s], first[s] + size[s]
-        fits = of_channel[channel[low]] > 0
-        for r in range(low, high):
-            fits = fits and (item[r] < 0 or of_item[item[r]] > 0) and (category[r] < 0 or of_category[category[r]] > 0)
-        if not fits:
-            for r in range(low, high):
-                keep[r] = False
-            continue
-        of_channel[channel[low]] -= 1
-        for r in range(low, high):
-            if item[r] >= 0:
-                of_item[item[r]] -= 1
-            if category[r] >= 0 and not _is_counted(category, low, r):
-                of_category[category[r]] -= 1
-
-
-@inner
-def _is_counted(category: Any, low: int, row: int) -> bool:
-    for r in range(low, row):  # noqa: SIM110
-        if category[r] == category[row]:
-            return True
-    return False

@@ -95,8 +95,11 @@ def left_between(d: int, e: int, rules: np.uint64, pair: Any) -> float:
 
 
 @kernel
-def appraise(pool: Any, past: Any, fatigues: Any, tiring: Any, chosen: Any, discount: Any, value: Any) -> None:
-    """Fills, for the chosen sends of each user, discount (what fatigue leaves of each) and value (Σ value × discount)."""
+def appraise(pool: Any, past: Any, fatigues: Any, tiring: Any, chosen: Any, alone: bool, discount: Any, value: Any) -> None:
+    """Fills, for the chosen sends of each user, discount (what fatigue leaves of each) and value (Σ value × discount).
+
+    alone: each as if no other were chosen.
+    """
     us, channel, item_class, order = pool.us, pool.channel, pool.item_class, pool.order
     n, when, covers, sources, counts, binds = tiring.n, tiring.when, fatigues.channels, fatigues.tires, fatigues.counts, fatigues.binds
     for u in range(len(pool.start) - 1):
@@ -112,7 +115,7 @@ def appraise(pool: Any, past: Any, fatigues: Any, tiring: Any, chosen: Any, disc
                 continue
             e, tired_by = moment_of(us[j], n, when), bits_of(covers, binds, channel[j], item_class[j])
             left = left_by_past(e, tired_by, tiring.past)
-            for i in range(low, high):
+            for i in range(low, low if alone else high):
                 if chosen[i] and (us[i] < us[j] or (us[i] == us[j] and order[i] < order[j])):
                     tires = bits_of(sources, counts, channel[i], item_class[i])
                     left *= left_between(moment_of(us[i], n, when), e, tires & tired_by, tiring.pair)

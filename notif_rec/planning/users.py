@@ -81,7 +81,7 @@ def unpack_users(batch: pa.RecordBatch, lookup: npt.NDArray[np.int32], n_channel
     lookup: from an item's code in the store to its index in the model, -1 = not in it; codes beyond its end are unknown too.
     Raises BugError where a list that should have one entry a channel has another length.
     """
-    lists = _Lists(batch)
+    lists = Lists(batch)
     taste_start, taste_item, kept = _by_item(lists, "taste_item", "taste_channel", lookup)
     seen_start, seen_item, _ = _by_item(lists, "seen_item", None, lookup)
     return Users(
@@ -105,8 +105,8 @@ def unpack_users(batch: pa.RecordBatch, lookup: npt.NDArray[np.int32], n_channel
     )
 
 
-class _Lists:
-    """The list columns of a batch; offsets of a slice start at 0 again, null lists are empty."""
+class Lists:
+    """The columns of a batch, its lists as offsets and values; offsets of a slice start at 0 again, null lists are empty."""
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self.batch = batch
@@ -118,12 +118,13 @@ class _Lists:
     def values(self, name: str, dtype: Any) -> npt.NDArray[Any]:
         return _flat(self.batch.column(name).flatten(), dtype)
 
+    def flat(self, name: str, dtype: Any) -> npt.NDArray[Any]:
+        return _flat(self.batch.column(name), dtype)
+
     def table(self, name: str, width: int, dtype: Any) -> npt.NDArray[Any]:
         start = self.start(name)
         if np.any(np.diff(start) != width):
-            raise BugError(
-                f"planning input: a list '{name}' does not have {width} entries", "prepare the input with the context's channels"
-            )
+            raise BugError(f"planning: a list '{name}' does not have {width} entries", "prepare the input with the context's channels")
         return self.values(name, dtype).reshape(self.batch.num_rows, width)
 
 
@@ -132,7 +133,7 @@ def _flat(column: pa.Array, dtype: Any) -> npt.NDArray[Any]:
     return np.array(column.to_numpy(zero_copy_only=False), dtype=dtype)
 
 
-def _sends(lists: _Lists) -> Sends:
+def _sends(lists: Lists) -> Sends:
     return Sends(
         start=lists.start("send_us"),
         us=lists.values("send_us", np.int64),
@@ -143,7 +144,7 @@ def _sends(lists: _Lists) -> Sends:
     )
 
 
-def _sent_items(lists: _Lists, lookup: npt.NDArray[np.int32]) -> SentItems:
+def _sent_items(lists: Lists, lookup: npt.NDArray[np.int32]) -> SentItems:
     start, item, kept = _by_item(lists, "sent_item", None, lookup)
     names = {"us": "sent_item_us", "channel": "sent_item_channel", "item_class": "sent_item_class", "send": "sent_item_send"}
     types = {"us": np.int64, "channel": np.int8, "item_class": np.int8, "send": np.int32}
@@ -152,9 +153,7 @@ def _sent_items(lists: _Lists, lookup: npt.NDArray[np.int32]) -> SentItems:
     return SentItems(start, item, **found, day=lists.values("send_day", np.int32)[first + found["send"]])
 
 
-def _by_item(
-    lists: _Lists, items: str, then: str | None, lookup: npt.NDArray[np.int32]
-) -> tuple[IntArray, npt.NDArray[np.int32], IntArray]:
+def _by_item(lists: Lists, items: str, then: str | None, lookup: npt.NDArray[np.int32]) -> tuple[IntArray, npt.NDArray[np.int32], IntArray]:
     """Offsets, item indices and the rows they came from, by item index (and `then`) within each user; unknown items left out."""
     start, codes = lists.start(items), lists.values(items, np.int64)
     known = (codes >= 0) & (codes < len(lookup))

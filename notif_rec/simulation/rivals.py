@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from notif_rec.engines.engine import Engine, Progress, R, T, Task
 from notif_rec.planning.choose import Choice, choose, past_of, pool_of
-from notif_rec.planning.context import PlanContext, Prices, Worth
+from notif_rec.planning.context import PlanContext, Worth
 from notif_rec.planning.decisions import decisions_of
 from notif_rec.planning.drops import count_drops
-from notif_rec.planning.offers import Offers, make_offers
+from notif_rec.planning.offered import Offers
+from notif_rec.planning.offers import make_offers
 from notif_rec.planning.plan_batch import plan_batch
 from notif_rec.planning.select import agreeing
 from notif_rec.tables import CLASSES
@@ -70,9 +71,9 @@ def _first_come(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
 
 def _served(offers: Offers, context: PlanContext) -> npt.NDArray[np.bool_]:
     """(n_offers,) True for what is sent: offers by falling score, each taken where the rules allow it beside those taken before."""
-    pool, past, owner = pool_of(offers, context, Prices()), past_of(offers), offers.owner()
+    pool, past, owner = pool_of(offers, context), past_of(offers), offers.owner()
     tireless = context.fatigues._replace(keep=np.ones_like(context.fatigues.keep))
-    score = offers.ranking.score[offers.lane, owner, offers.ranks[:, 0]]
+    score = offers.score[:, 0]
     order = np.lexsort((pool.tie, -score, owner))
     open_ = ~(offers.verdict.held[owner] & (pool.item_class == MARKETING))
     taken = np.zeros(offers.n, dtype=np.bool_)

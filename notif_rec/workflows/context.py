@@ -22,7 +22,6 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories, specs_of
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts
-from notif_rec.planning.quotas import Quota, Used
 from notif_rec.policy.rule import Cap, ItemWeight, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.scoring.fatigue import FatigueCurve
@@ -30,6 +29,7 @@ from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.tables import CLASSES
 from notif_rec.workflows.facts import facts_of, segment_map
+from notif_rec.workflows.quota_rooms import quotas_of
 
 DAY_US = 86_400_000_000
 LONGEST_MONTH_US = 32 * DAY_US
@@ -39,10 +39,6 @@ RECOVERED = 10  # half-lives after which an item is as good as new (2^-10)
 ITEMS = """
 SELECT item, channels, epoch_us(created_at) AS created_us, epoch_us(expires_at) AS expires_us, item_class, audience, category, value
 FROM items ORDER BY item
-"""
-USED = """
-SELECT {what} AS name, count(DISTINCT send_key) FROM ledger JOIN item_ids USING (item)
-WHERE send_at >= $as_of AND send_at < $end AND (NOT released OR confirmed) AND {what} IS NOT NULL GROUP BY ALL ORDER BY ALL
 """
 
 
@@ -77,7 +73,8 @@ def build_planner(
     """Facts and context of a plan at `as_of` over the views of `connection`; `channels` limits it to some (others count as paused)."""
     model = load_model(store.root / row.path)
     items = connection.sql(ITEMS).to_arrow_table()
-    audiences = tuple(sorted({a for a in items.column("audience").to_pylist() if a}))
+    named = {a for a in items.column("audience").to_pylist() if a} | {q.segment for q in config.quotas if q.segment}
+    audiences = tuple(sorted(named))
     categories = named_categories(config.binding_rules, config.channel_names, [q.category for q in config.quotas if q.category])
     engagement, curve = _engagement(model, config), curve_of(model)
     facts = _facts(config, model, categories, audiences, curve)
@@ -85,7 +82,7 @@ def build_planner(
     left_out = [c for c in config.channel_names if channels and c not in channels]
     context = PlanContext(
         settings=_settings(config, as_of),
-        channels=tuple(Channel(n, c.items_per_send, c.max_sends, c.exclude_seen) for n, c in config.channels.items()),
+        channels=tuple(Channel(n, c.items_per_send, c.max_sends, c.exclude_seen, c.cost) for n, c in config.channels.items()),
         rules=_learned(config, curve),
         categories=categories,
         audiences=audiences,
@@ -95,6 +92,7 @@ def build_planner(
         active=tuple(name in found for name in config.channel_names),
         curve=curve,
         paused=tuple(sorted({*(p.channel for p in store.pauses()), *left_out})),
+        quotas=quotas_of(config),
     )
     return Planner(facts, context, row)
 
@@ -144,22 +142,6 @@ def _engagement(model: Model, config: Config) -> Engagement:
 def _facts(config: Config, model: Model, categories: tuple[str, ...], audiences: tuple[str, ...], curve: FatigueCurve | None) -> Facts:
     segments, lookback = segment_map(model), lookback_us(config, curve)
     return replace(facts_of(config, curve), categories=categories, audiences=audiences, lookback_us=lookback, segments=segments)
-
-
-def quotas_of(config: Config) -> list[Quota]:
-    """The config's quotas as the planner takes them."""
-    return [
-        Quota("channel", q.channel, q.max_sends) if q.channel
-        else Quota("item", q.item, q.max_sends) if q.item
-        else Quota("category", str(q.category), q.max_sends)
-        for q in config.quotas
-    ]  # fmt: skip
-
-
-def used_quotas(connection: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> Used:
-    """What the ledger already sends in [as_of, as_of + horizon), whichever plan made it."""
-    span = {"as_of": as_of, "end": as_of + config.horizon}
-    return Used(*(dict(connection.execute(USED.format(what=what), span).fetchall()) for what in ("channel", "item_id", "category")))
 
 
 def lookback_us(config: Config, curve: FatigueCurve | None = None) -> int:

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from notif_rec.config import Config
 from notif_rec.errors import DataError, UsageError, did_you_mean
+from notif_rec.planning.bucket import to_us
 from notif_rec.planning.context import EVERYBODY, PlanContext
-from notif_rec.planning.fates import Fate, Reason, fates_of
+from notif_rec.planning.fates import Fate, PlannedSend, Reason, fates_of
 from notif_rec.planning.prepare import prepare_bucket, read_shared
 from notif_rec.planning.reasons import AUDIENCE, CHANNEL, CLOSED, EXPIRED, FIXED, SEEN
 from notif_rec.planning.users import Users, unpack_users
@@ -25,6 +26,7 @@ from notif_rec.store.store import Store, Version
 from notif_rec.tables import CONSENTS
 from notif_rec.workflows.context import build_planner
 from notif_rec.workflows.plans import find_plan, read_sends
+from notif_rec.workflows.quota_rooms import at_prices
 
 QUOTA = Reason(FIXED[CLOSED][0])
 AT_APPLY = Reason("dropped_at_apply")
@@ -66,7 +68,7 @@ def explain(store: Store, user_id: str, plan: str, item_id: str | None = None, c
     if not batch.num_rows:
         raise UsageError(f"user '{user_id}' was not known when plan {row.plan_id} was made", "make a new plan, or name another with --plan")
     kept = _kept(store, row, code)
-    fates = [_settled(fate, kept) for fate in fates_of(batch, context)]
+    fates = [_settled(fate, kept) for fate in fates_of(batch, context, _planned(store, row, code) if context.quotas else None)]
     shown = [f for f in fates if channel in (None, f.channel) and item_id in (None, f.item_id)]
     if item_id is not None and not shown:
         shown = _not_a_candidate(context, batch, item_id, channel)
@@ -80,11 +82,24 @@ def _as_planned(store: Store, row: PlanRow, config: Config, user_id: str, code: 
         raise DataError(f"the model {row.model_id} of plan {row.plan_id} is no longer in the store", "make a new plan and explain that")
     with store.connect(Version(row.seq, row.ledger)) as connection:
         planner = build_planner(store, connection, config, model, row.as_of, row.manifest["scope"]["channels"])
-        context = replace(planner.context, paused=tuple(row.manifest["paused"]))
+        context = at_prices(connection, config, replace(planner.context, paused=tuple(row.manifest["paused"])), row)
         shared = read_shared(connection, planner.facts, row.as_of)
         only = np.array([code], dtype=np.int32)
         batch = prepare_bucket(connection, bucket_of(user_id), planner.facts, row.as_of, shared=shared, only=only)
     return batch, context
+
+
+def _planned(store: Store, row: PlanRow, code: int) -> list[PlannedSend]:
+    """What the plan holds for the user."""
+    sends = read_sends(store, row)
+    mine = sends.filter(pc.and_(pc.equal(sends.column("user"), code), pc.equal(sends.column("kind"), "send")))
+    held: dict[str, tuple[str, int, set[str]]] = {}
+    ids = _item_ids(store, mine.column("item").to_pylist())
+    for key, channel, at, item in zip(
+        mine.column("send_key").to_pylist(), mine.column("channel").to_pylist(), mine.column("send_at").to_pylist(), ids, strict=True
+    ):
+        held.setdefault(key, (channel, to_us(at), set()))[2].add(item)
+    return [PlannedSend(channel, at, frozenset(items)) for channel, at, items in held.values()]
 
 
 def _kept(store: Store, row: PlanRow, code: int) -> dict[tuple[str, str], Reason | None]:

@@ -30,7 +30,7 @@ from notif_rec.workflows.ope import OpeResult, answer
 from notif_rec.workflows.plan_log import PlanLog, joined, log_of, merged, read_actions
 from notif_rec.workflows.plan_outcomes import Outcomes, Yardstick, read_outcomes
 from notif_rec.workflows.plans import find_plan
-from notif_rec.workflows.replay import found_prices, own_prices, planner_of, replayed
+from notif_rec.workflows.replay import at_found_prices, at_own_prices, planner_of, replayed
 
 Codes = npt.NDArray[np.int32]
 STRANGE = 0.01  # of a plan's sends that may come out otherwise before the replay is none
@@ -122,9 +122,9 @@ def _log_of_plan(store: Store, row: PlanRow, policy: Path, yardstick: Yardstick,
     folder = store.root / "tmp" / f"ope-{row.plan_id}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        prices = found_prices(store, row, rival, other, folder / "prices", engine)
-        files = replayed(store, row, own, own_prices(row, own.context), users, folder / "own", engine)
-        rivals = replayed(store, row, other, prices, users, folder / "other", engine)
+        found = at_found_prices(store, row, rival, other, folder / "prices", engine)
+        files = replayed(store, row, own, at_own_prices(store, row, config, own.context), users, folder / "own", engine)
+        rivals = replayed(store, row, other, found, users, folder / "other", engine)
         outcomes = read_outcomes(store, row, own.context, yardstick)
         share = share_of(settings, n_channels) * n_channels if cut else None
         shards = [_log_of_shard(a, b, yardstick, outcomes, share) for a, b in zip(files, rivals, strict=True)]

@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,23 +22,24 @@ from notif_rec import __version__
 from notif_rec.config import Config
 from notif_rec.engines.engine import Engine, Progress, Task
 from notif_rec.errors import UsageError, did_you_mean
-from notif_rec.planning.context import PlanContext, Prices
-from notif_rec.planning.context_file import load_context, save_context
+from notif_rec.planning.context import PlanContext
+from notif_rec.planning.context_file import load_context
+from notif_rec.planning.menus import UNLIMITED, Rooms
 from notif_rec.planning.plan_batch import DECISIONS, plan_batch
 from notif_rec.planning.prepare import Prepared, prepare
-from notif_rec.planning.prices import Search, dual_bound
-from notif_rec.planning.quotas import Quota, Settled, Used, read_batches, settle
+from notif_rec.planning.quotas import Segments, Settled, read_batches, settle
 from notif_rec.store.files import whole_folder
 from notif_rec.store.publish import write_lists
 from notif_rec.store.rows import PlanRow
 from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.context import Planner, build_planner, newest_model, quotas_of, used_quotas
+from notif_rec.workflows.allocate import Office, allocate
+from notif_rec.workflows.context import Planner, build_planner, newest_model
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.publish import list_manifest
+from notif_rec.workflows.quota_rooms import last_prices, rooms_left
 
-PASSES, SAMPLE = 6, 20_000  # looks at so many users at most so often to find prices
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
 FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
 
@@ -75,10 +76,12 @@ def plan(
     as_of_given: bool = True,
     scope: Scope | None = None,
     out: Path | None = None,
+    greedy: bool = False,
 ) -> PlanResult:
     """The plan of (store, config, as_of, scope): the same bytes and the same id for the same inputs, whatever the engine.
 
-    as_of_given: whether a person named the moment, so that apply believes in it too. out: also write preview lists there.
+    as_of_given: whether a person named the moment, so that apply believes in it too. out: also write preview lists there. greedy: quotas
+    are filled by value, first come first served, without prices: what others do, for comparison.
     """
     scope = scope or Scope()
     version, model = store.version(), newest_model(store, as_of)
@@ -90,7 +93,7 @@ def plan(
     with store.connect(version) as connection:
         planner = build_planner(store, connection, config, model, as_of, scope.channels)
     try:
-        outcome = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id)
+        outcome = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id, greedy=greedy)
         manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, outcome)
         row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
         with store.lock():
@@ -105,11 +108,13 @@ def plan(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A plan, the prices that it was made at, and what no plan can exceed."""
+    """A plan, the context with the prices that it was made at, what no plan can exceed, and what the quotas leave and took."""
 
     settled: Settled
-    prices: Prices
+    context: PlanContext
+    rooms: Rooms
     bound: float
+    passes: Mapping[str, int]
 
     @property
     def gap(self) -> float:
@@ -119,58 +124,34 @@ class Outcome:
 
 def _made(
     store: Store, version: Version, planner: Planner, config: Config, as_of: datetime, users: npt.NDArray[np.int32] | None,
-    engine: Engine, progress: Progress, plan_id: str,
+    engine: Engine, progress: Progress, plan_id: str, *, greedy: bool,
 ) -> Outcome:  # fmt: skip
     """What the plan comes to; leaves a folder that the caller removes."""
-    folder = _folder(store, plan_id)
+    folder, context = _folder(store, plan_id), planner.context
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "in").mkdir(mode=0o700, parents=True)
     prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress, engine.each)
     with store.connect(version) as connection:
-        used = used_quotas(connection, config, as_of)
-    return priced(planner, prepared, quotas_of(config), used, folder, store.root, engine, progress, plan_id)
+        rooms = rooms_left(connection, config, context, as_of)
+    office, segments = Office(engine, folder, store.root / planner.model.path, progress), _segments(prepared)
+    if greedy or not context.quotas:
+        settled = settle(office.run(PLAN, prepared.files, context, "free"), context, rooms, segments, plan_id, trim=greedy)
+        return Outcome(settled, context, rooms, settled.bound, {})
+    found = allocate(office, prepared.files, context, rooms, last_prices(store, context, as_of))
+    settled = settle(found.parts, found.context, rooms, segments, plan_id)
+    bound = settled.bound if found.bound == np.inf else found.bound
+    return Outcome(settled, found.context, rooms, bound, {"sample": found.sampled, "all": found.whole})
 
 
-def priced(
-    planner: Planner, prepared: Prepared, quotas: Sequence[Quota], used: Used, folder: Path, root: Path, engine: Engine,
-    progress: Progress, plan_id: str,
-) -> Outcome:  # fmt: skip
-    """The better of two plans, one without prices and, where a quota binds, one at prices found on a sample; the tighter bound of both."""
-    model = root / planner.model.path
-
-    def decided(context: PlanContext, files: Sequence[Path], name: str) -> list[Path]:
-        save_context(folder / f"context-{name}", context, model)
-        return engine.map_parts(PLAN, files, folder / f"out-{name}", folder / f"context-{name}", progress)
-
-    def outcome(context: PlanContext, parts: Sequence[Path]) -> Outcome:
-        settled = settle(parts, context, quotas, used, plan_id)
-        return Outcome(settled, context.prices, dual_bound(settled.bound, context, context.prices, quotas, used))
-
-    free = planner.context
-    parts = decided(free, prepared.files, "free")
-    first = outcome(free, parts)
-    if not len(first.settled.lost):
-        return first
-    sample, share = _sample(prepared, parts)
-    search, context = Search(quotas, used, share, {}), free
-    asked = parts[: len(sample)]
-    for turn in range(PASSES):
-        prices = search.step(asked, context)
-        if prices is None:
-            break
-        context = free.with_prices(prices)
-        asked = decided(context, sample, f"sample-{turn}")
-    context = free.with_prices(search.prices(free, low=True))
-    second = outcome(context, decided(context, prepared.files, "priced"))
-    best = max(first, second, key=lambda made: made.settled.value)
-    return replace(best, bound=min(first.bound, second.bound))
-
-
-def _sample(prepared: Prepared, parts: Sequence[Path]) -> tuple[Sequence[Path], float]:
-    """The first files that hold SAMPLE users, or all of them, and their share of the users. Files are buckets of a hash: any will do."""
-    users = [sum(batch.num_rows for batch in read_batches(part)) for part in parts]
-    enough = int(np.searchsorted(np.cumsum(users), SAMPLE)) + 1
-    return prepared.files[:enough], sum(users[:enough]) / max(1, sum(users))
+def _segments(prepared: Prepared) -> Segments:
+    """Which audiences each user is in, as it was prepared."""
+    batches = [batch for path in prepared.files for batch in read_batches(path)]
+    user = np.concatenate([np.zeros(0, np.int32), *(batch.column("user").to_numpy() for batch in batches)])
+    inside = [
+        batch.column("audience").flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1) for batch in batches if batch.num_rows
+    ]
+    order = np.argsort(user)
+    return Segments(user[order], np.concatenate(inside).astype(np.bool_)[order] if inside else np.zeros((0, 0), np.bool_))
 
 
 def _folder(store: Store, plan_id: str) -> Path:
@@ -223,18 +204,38 @@ def _manifest(
         "value": settled.value,
         "bound": outcome.bound,
         "gap": outcome.gap,
-        "prices": _prices(config, outcome.prices, planner.context),
+        "prices": _prices(outcome),
+        "quotas": _quotas(outcome),
+        "passes": dict(outcome.passes),
         "warnings": _warnings(config, planner),
         "config": config.decisive(),
     }
 
 
-def _prices(config: Config, prices: Prices, context: PlanContext) -> dict[str, float]:
-    """The price of every quota that has one: what a send must be worth beyond it."""
-    told = {f"channel {c}": p for c, p in zip(config.channel_names, prices.channel, strict=False) if p > 0}
-    told |= {f"category {c}": p for c, p in zip(context.categories, prices.category, strict=False) if p > 0}
-    if prices.item is not None:
-        told |= {f"item {context.model.item_ids[i]}": float(prices.item[i]) for i in np.flatnonzero(prices.item)}
+def _prices(outcome: Outcome) -> dict[str, float]:
+    """The price of every quota that has one: what a send must be worth beyond it (or, below 0, what it gains by it)."""
+    context, market = outcome.context, outcome.context.market
+    if market is None:
+        return {}
+    cells = np.flatnonzero(market.place >= 0)
+    paid = market.price[market.place[cells]]
+    return {context.cell_name(int(cell)): float(price) for cell, price in zip(cells, paid, strict=True) if price != 0.0}
+
+
+def _quotas(outcome: Outcome) -> list[dict[str, Any]]:
+    """Each quota: what is left of it before this plan and what the plan takes; of `any` item, the one that comes nearest to its limit."""
+    context, rooms, taken, told = outcome.context, outcome.rooms, outcome.settled.taken, []
+    ends = np.append(context.all_limits.base, len(rooms.high))
+    for place in range(len(context.quotas)):
+        cells = np.arange(ends[place], ends[place + 1])
+        if not len(cells):
+            continue
+        cell = int(cells[np.argmin(rooms.high[cells] - taken[cells])])
+        unit = rooms.unit[cell]
+        high = None if rooms.high[cell] >= UNLIMITED else float(rooms.high[cell] / unit)
+        told.append(
+            {"quota": context.cell_name(cell), "room": high, "minimum": float(rooms.low[cell] / unit), "taken": float(taken[cell] / unit)}
+        )
     return told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,15 @@ from notif_rec.config import Config
 from notif_rec.engines.engine import Engine, Task
 from notif_rec.errors import DataError
 from notif_rec.planning.chances import CHANCES, chances_batch
-from notif_rec.planning.context import PlanContext, Prices
+from notif_rec.planning.context import PlanContext
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.prepare import prepare
 from notif_rec.store.rows import ModelRow, PlanRow
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.context import Planner, build_planner, quotas_of, used_quotas
-from notif_rec.workflows.plan import priced
+from notif_rec.workflows.allocate import Office, allocate
+from notif_rec.workflows.context import Planner, build_planner
+from notif_rec.workflows.quota_rooms import at_prices, rooms_left
 
 Codes = npt.NDArray[np.int32]
 TASK = Task(chances_batch, load_context, reads=PLANNING_INPUT, writes=CHANCES)
@@ -43,39 +44,33 @@ def planner_of(store: Store, row: PlanRow, config: Config) -> Planner:
     return replace(planner, context=replace(planner.context, paused=tuple(row.manifest["paused"])))
 
 
-def own_prices(row: PlanRow, context: PlanContext) -> Prices:
-    """The prices that the plan was made at, from its manifest."""
-    told: Mapping[str, float] = row.manifest["prices"]
-    if not told:
-        return Prices()
-    item = np.array([told.get(f"item {name}", 0.0) for name in context.model.item_ids])
-    return Prices(
-        channel=tuple(told.get(f"channel {name}", 0.0) for name in context.names),
-        item=item if item.any() else None,
-        category=tuple(told.get(f"category {name}", 0.0) for name in context.categories),
-    )
+def at_own_prices(store: Store, row: PlanRow, config: Config, context: PlanContext) -> PlanContext:
+    """The context at the prices that the plan was made at, from its manifest."""
+    with store.connect(Version(row.seq, row.ledger)) as then:
+        return at_prices(then, config, context, row)
 
 
-def found_prices(store: Store, row: PlanRow, config: Config, planner: Planner, folder: Path, engine: Engine) -> Prices:
-    """The prices at which a plan for everybody under `config` would have kept its quotas."""
-    quotas = quotas_of(config)
-    if not quotas:
-        return Prices()
-    version = Version(row.seq, row.ledger)
+def at_found_prices(store: Store, row: PlanRow, config: Config, planner: Planner, folder: Path, engine: Engine) -> PlanContext:
+    """The context at the prices at which a plan for everybody under `config` would have kept its quotas."""
+    context, version = planner.context, Version(row.seq, row.ledger)
+    if not context.quotas:
+        return context
     (folder / "in").mkdir(parents=True)
     prepared = prepare(store, version, planner.facts, row.as_of, folder / "in", None)
     with store.connect(version) as then:
-        used = used_quotas(then, config, row.as_of)
-    return priced(planner, prepared, quotas, used, folder, store.root, engine, _silent, row.plan_id).prices
+        rooms = rooms_left(then, config, context, row.as_of)
+    office = Office(engine, folder, store.root / planner.model.path, _silent)
+    market = allocate(office, prepared.files, context, rooms, np.zeros(len(rooms.high))).context.market
+    return context if market is None else context.with_market(market)
 
 
 def replayed(
-    store: Store, row: PlanRow, planner: Planner, prices: Prices, users: Codes | None, folder: Path, engine: Engine
+    store: Store, row: PlanRow, planner: Planner, context: PlanContext, users: Codes | None, folder: Path, engine: Engine
 ) -> Sequence[Path]:
-    """Files of CHANCES of these users (None: everybody) at these prices, one a shard; the same shards whatever the config."""
+    """Files of CHANCES of these users (None: everybody) at the context's prices, one a shard; the same shards whatever the config."""
     (folder / "in").mkdir(parents=True)
     prepared = prepare(store, Version(row.seq, row.ledger), planner.facts, row.as_of, folder / "in", users)
-    save_context(folder / "context", planner.context.with_prices(prices), store.root / planner.model.path)
+    save_context(folder / "context", context, store.root / planner.model.path)
     return engine.map_parts(TASK, prepared.files, folder / "out", folder / "context", _silent)
 
 

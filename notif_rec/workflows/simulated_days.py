@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from notif_rec.config import Config
 from notif_rec.engines.engine import Engine, Progress
+from notif_rec.planning.plan_batch import plan_batch
 from notif_rec.simulation.presets import Policy
 from notif_rec.simulation.rivals import Instead
 from notif_rec.simulation.world.catalogue import items_table
@@ -68,7 +69,7 @@ def live_policy(
         take_news(world, store, words, events, day, home, jobs)
         if day % span.train_every == 0:
             train(store, policy.config, as_of, jobs=jobs)
-        plan_id = plan(store, policy.config, as_of, used, _silent).manifest["plan_id"]
+        plan_id = plan(store, policy.config, as_of, used, _silent, greedy=policy.planner is not plan_batch).manifest["plan_id"]
         applied = apply(store, plan_id, as_of, as_of, home / "lists")
         compact(store, as_of)
         dropped.update(applied.dropped)

@@ -276,17 +276,20 @@ class Book:
         for quota in policy["quotas"]:
             names = {item for s in within for item in s.items} if quota.get("item") == "any" else {""}
             for name in sorted(names):
-                taking = [s for s in within if _takes(s, quota, name)]
-                if len(taking) > quota["max_sends"] and any(s.plan_id == plan_id for s in taking):
-                    yield f"{len(taking)} sends of {quota} {name}"
+                taking = [s for s in within if self._takes(s, quota, name)]
+                cost = [policy["channels"][s.channel].get("cost", 0) if "max_cost" in quota else 1 for s in taking]
+                if sum(cost) > quota.get("max_cost", quota.get("max_sends")) + 1e-9 and any(s.plan_id == plan_id for s in taking):
+                    yield f"{sum(cost)} of {quota} {name}"
 
-
-def _takes(send: Ours, quota: Mapping[str, Any], name: str) -> bool:
-    if quota.get("channel"):
-        return bool(send.channel == quota["channel"])
-    if quota.get("category"):
-        return quota["category"] in send.categories
-    return (name or quota["item"]) in send.items
+    def _takes(self, send: Ours, quota: Mapping[str, Any], name: str) -> bool:
+        if quota.get("channel") not in (None, send.channel):
+            return False
+        if quota.get("category") is not None and quota["category"] not in send.categories:
+            return False
+        row, parts = self.users.get(send.user, {}), [part.split("=") for part in quota.get("segment", "").split(";") if part]
+        if not all(row.get(key, "") in values.split("|") for key, values in parts):
+            return False
+        return quota.get("item") is None or (name or quota["item"]) in send.items
 
 
 def _sent(send: Ours) -> Sent:

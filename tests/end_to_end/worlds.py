@@ -141,6 +141,7 @@ def random_policy(chance: Chance) -> dict[str, Any]:
             "max_sends": chance.choice([0, 1, 1, 2, 2, 3]),
             "consent": chance.choice(["yes", "yes", "yes", "no", "provisional"]),
             "exclude_seen": chance.happens(0.5),
+            "cost": chance.choice([0.05, 0.05, 0.2]),
         }
         for name in ("push", "email", "in_app", "sms")[: chance.choice([2, 3, 3, 4])]
     }
@@ -211,6 +212,10 @@ def _quotas(chance: Chance, channels: list[str]) -> list[dict[str, Any]]:
         {"item": "any", "max_sends": chance.choice([2, 4])},
         {"item": "i03", "max_sends": 1},
         {"category": "promo", "max_sends": chance.choice([3, 10])},
+        {"segment": "country=DE|AT", "max_sends": chance.choice([2, 6])},
+        {"segment": "country=DE;tier=gold|silver", "channel": chance.choice(channels), "max_sends": 1},
+        {"item": "any", "channel": chance.choice(channels), "max_sends": 3},
+        {"max_cost": chance.choice([0.5, 1.25])},
     ]
     return [quota for quota in drawn if chance.happens(0.5)]
 

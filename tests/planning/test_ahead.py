@@ -72,7 +72,7 @@ def us_of(option: Option) -> int:
 @given(st.integers(0, 499))
 def test_what_a_send_costs_later_ones_equals_a_slow_sum(seed: int) -> None:
     world, context, offers = learning(seed)
-    cost = cost_ahead(pool_of(offers, context, context.prices), offers.users, context)
+    cost = cost_ahead(pool_of(offers, context), offers.users, context)
     for user, person in enumerate(world.people):
         found = options(world, offers, context, user)
         for option in found:
@@ -99,7 +99,7 @@ def net(world: World, person: Person, chosen: list[Option], cost: np.ndarray, cu
 def test_a_plan_is_the_best_there_is_and_no_send_of_it_is_at_a_loss(seed: int) -> None:
     world, context, offers = learning(seed)
     assert context.curve
-    choice, cost = choose(offers, context), cost_ahead(pool_of(offers, context, context.prices), offers.users, context)
+    choice, cost = choose(offers, context), cost_ahead(pool_of(offers, context), offers.users, context)
     plain = replace(world, rules=tuple(r for r in world.rules if r["rule"] != "fatigue"))
     for user, person in enumerate(world.people):
         found = options(world, offers, context, user)
@@ -118,7 +118,7 @@ def test_without_the_cost_some_sends_would_be_at_a_loss() -> None:
     lost = 0
     for seed in range(40):
         world, context, offers = learning(seed)
-        cost = cost_ahead(pool_of(offers, context, context.prices), offers.users, context)
+        cost = cost_ahead(pool_of(offers, context), offers.users, context)
         blind = replace(context)
         blind.__dict__["fatigues"] = context.fatigues._replace(ahead=np.zeros_like(context.fatigues.ahead))
         choice = choose(offers, blind)

@@ -16,7 +16,7 @@ from notif_rec.planning.arms import explored_channel
 from notif_rec.planning.choose import choose
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.decisions import DECISIONS, send_keys
-from notif_rec.planning.offers import make_offers
+from notif_rec.planning.offers import consider, make_offers
 from notif_rec.planning.plan_batch import plan_batch
 from notif_rec.tables import CONSENTS
 from tests.planning.truth import excludes, feasible, moment, options, room, rows_of, sent, worth
@@ -123,11 +123,11 @@ def reserved(person: Person, plan: list[dict[str, Any]], world: World) -> Person
 @given(SEEDS)
 def test_every_candidate_is_sent_or_counted_once_among_the_drops(seed: int) -> None:
     _, context, batch, rows = planned(seed)
-    offers = make_offers(batch, context)
-    limit = np.minimum(offers.ranking.eligible, context.settings.candidates)
+    seen = consider(batch, context)
+    limit = np.minimum(seen.ranking.eligible, context.settings.candidates)
     for u, row in enumerate(rows):
-        listed = (offers.ranking.item[:, u] >= 0).sum(axis=1)
-        candidates = np.where((offers.verdict.open[u] != 0).any(axis=1), listed, limit)
+        listed = (seen.ranking.item[:, u] >= 0).sum(axis=1)
+        candidates = np.where((seen.verdict.open[u] != 0).any(axis=1), listed, limit)
         assert sum(row["drop_count"]) + sum(len(s["items"]) for s in sends_to(rows, row["user"])) == candidates.sum()
 
 

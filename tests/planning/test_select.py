@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notif_rec.planning.cells import Quota
 from notif_rec.planning.choose import choose, past_of, pool_of
-from notif_rec.planning.context import PlanContext, Prices
-from notif_rec.planning.offers import Offers, make_offers
+from notif_rec.planning.context import Market, PlanContext
+from notif_rec.planning.offered import Offers
+from notif_rec.planning.offers import make_offers
 from notif_rec.planning.select import Selection, agreeing, select
 from tests.planning.truth import Option, best_worth, excludes, feasible, feasible_sets, options, worth
 from tests.planning.worlds import Channel, Person, World, random_world, us
@@ -35,15 +38,20 @@ def world_of(seed: int) -> tuple[World, PlanContext, Offers]:
 
 def selected(offers: Offers, context: PlanContext, order: np.ndarray | None = None, node_limit: int = 20_000) -> Selection:
     """The selection over the offers in another order of rows."""
-    pool = pool_of(offers, context, context.prices)
+    pool = pool_of(offers, context)
     if order is not None:
         flat = {name: getattr(pool, name)[order] for name in pool._fields if name not in ("start", "period")}
         pool = pool._replace(**flat, period=np.ascontiguousarray(pool.period[:, order]))
     return select(pool, past_of(offers), offers.verdict.room, context.caps, context.fatigues, node_limit)
 
 
-def some_prices(rng: np.random.Generator, world: World) -> Prices:
-    return Prices(tuple(rng.choice([0.0, 0.02, 0.05], size=3)), rng.choice([0.0, 0.0, 0.03], size=world.n_items), ())
+def priced(rng: np.random.Generator, plain: World) -> tuple[PlanContext, np.ndarray]:
+    """The world's context with a market of some prices: of each channel, then of each item."""
+    quotas = (*(Quota(channel=name, max_sends=9) for name in plain.names), Quota(item="any", max_sends=9))
+    prices = np.concatenate([rng.choice([0.0, 0.02, 0.05], size=3), rng.choice([0.0, 0.0, 0.03], size=plain.n_items)])
+    cells = np.arange(len(prices))
+    market = Market(cells.astype(np.int32), prices, np.ones(len(cells)), np.zeros(len(cells), dtype=bool))
+    return replace(plain, quotas=quotas).context().with_market(market), prices
 
 
 @WORLDS
@@ -62,12 +70,11 @@ def test_every_offer_is_feasible_alone_and_the_chosen_set_is_the_best_feasible_o
 @settings(WORLDS, max_examples=500)
 @given(SEEDS)
 def test_with_prices_the_best_set_pays_them_undiscounted(seed: int) -> None:
-    world, context, offers = world_of(seed)
-    rng = np.random.default_rng(seed)
-    prices = some_prices(rng, world)
-    choice, person = choose(offers, context, prices), world.people[0]
-
-    paid = pool_of(offers, context, prices).price
+    world, _, offers = world_of(seed)
+    context, prices = priced(np.random.default_rng(seed), world)
+    choice, person = choose(offers, context), world.people[0]
+    channel = context.lanes.channel[offers.lane]
+    paid = prices[channel] + np.where(offers.item >= 0, prices[3 + offers.item], 0.0).sum(axis=1)
 
     def net(chosen: tuple[Option, ...]) -> float:
         return worth(world, person, chosen) - sum(paid[option.row] for option in chosen)
@@ -107,11 +114,11 @@ def test_a_stricter_rule_never_raises_the_best_value_at_fixed_offers_and_prices(
         stricter.append({"rule": "min_gap", "channels": ["push", "email", "in_app"], "gap": "5h"})
     tight = World(**{**vars(world), "rules": tuple(stricter)})
     usable = [feasible(tight, world.people[0], [o.send]) for o in options(world, offers, context, 0)]
-    for prices in (context.prices, some_prices(rng, world)):
-        pool = pool_of(offers, context, prices)
-        loose = select(pool, past_of(offers), offers.verdict.room, context.caps, context.fatigues, 20_000)
+    for own in (context, priced(rng, world)[0]):
+        pool = pool_of(offers, own)
+        loose = select(pool, past_of(offers), offers.verdict.room, own.caps, own.fatigues, 20_000)
         pool = pool._replace(usable=np.array(usable, dtype=np.uint8))
-        inside = select(pool, past_of(offers), offers.verdict.room, tight.context().caps, context.fatigues, 20_000)
+        inside = select(pool, past_of(offers), offers.verdict.room, tight.context().caps, own.fatigues, 20_000)
         assert inside.bound[0] <= loose.bound[0] + 1e-12
 
 
@@ -121,7 +128,7 @@ def test_what_agrees_with_fixed_sends_is_what_may_join_them(seed: int) -> None:
     world, context, offers = world_of(seed)
     found, person = options(world, offers, context, 0), world.people[0]
     fixed = selected(offers, context).chosen & (np.random.default_rng(seed).random(offers.n) < 0.5)
-    agrees = agreeing(pool_of(offers, context, context.prices), past_of(offers), offers.verdict.room, context.caps, context.fatigues, fixed)
+    agrees = agreeing(pool_of(offers, context), past_of(offers), offers.verdict.room, context.caps, context.fatigues, fixed)
     stay = [o for o in found if fixed[o.row]]
     for option in found:
         joins = not fixed[option.row] and not any(excludes(option, o) for o in stay) and worth(world, person, [option]) > 0

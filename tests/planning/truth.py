@@ -9,7 +9,7 @@ from typing import Any
 
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
-from notif_rec.planning.offers import Offers
+from notif_rec.planning.offered import Offers
 from tests.oracles.caps import Sent, allowed, bound, counted, fatigue_weight, span
 from tests.planning.worlds import Person, World
 
@@ -45,7 +45,7 @@ def past(world: World, person: Person) -> list[Sent]:
 def options(world: World, offers: Offers, context: PlanContext, user: int) -> list[Option]:
     """The offers of one user of the batch, which holds the world's people in order."""
     rows = range(int(offers.start[user]), int(offers.start[user + 1]))
-    items = offers.items_of()
+    items = offers.item
     found = []
     for row in rows:
         codes = [int(context.model.item_codes[i]) for i in items[row] if i >= 0]

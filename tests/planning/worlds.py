@@ -14,6 +14,7 @@ import pyarrow as pa
 from notif_rec.models.model import ChannelModel, Fallback, Model, Segments
 from notif_rec.models.similar import Neighbours
 from notif_rec.planning.caps import named_categories
+from notif_rec.planning.cells import Quota
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.policy.load import binding_rules, rule
 from notif_rec.scoring.engagement import prior_engagement
@@ -78,6 +79,7 @@ class World:
     audience: dict[int, int] = field(default_factory=dict)
     audiences: tuple[str, ...] = ()
     paused: tuple[str, ...] = ()
+    quotas: tuple[Quota, ...] = ()
     unknown_timezone: str = "default"
     seed: int = 0
     factors: int = 8
@@ -95,7 +97,7 @@ class World:
         typed = tuple(
             rule(r["rule"], **{k: tuple(v) if isinstance(v, list) else v for k, v in r.items() if k != "rule"}) for r in self.rules
         )
-        categories = named_categories(typed, self.names)
+        categories = named_categories(typed, self.names, [q.category for q in self.quotas if q.category])
         return PlanContext(
             settings=self.settings,
             channels=self.channels,
@@ -107,6 +109,7 @@ class World:
             engagement=prior_engagement(self.names),
             active=(True,) * len(self.channels),
             paused=self.paused,
+            quotas=self.quotas,
         )
 
     def _items(self, codes: list[int], categories: tuple[str, ...]) -> Items:

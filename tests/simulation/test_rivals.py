@@ -10,7 +10,6 @@ import pytest
 from notif_rec.config import Config
 from notif_rec.engines.local import LocalEngine
 from notif_rec.planning.choose import pool_of
-from notif_rec.planning.context import Prices
 from notif_rec.planning.offers import make_offers
 from notif_rec.planning.plan_batch import DECISIONS, plan_batch
 from notif_rec.simulation.presets import PRESETS, preset
@@ -53,13 +52,13 @@ def test_score_first_takes_by_falling_score_whatever_still_fits() -> None:
         world = random_world(seed, PEOPLE, max_offers=24)
         context = careless(world.context())
         offers = make_offers(world.batch(context), context)
-        tie = pool_of(offers, context, Prices()).tie
+        tie = pool_of(offers, context).tie
         _, found = planned(seed, score_first)
         for user, person in enumerate(world.people):
             if offers.verdict.held[user]:
                 continue
             mine = options(world, offers, context, user)
-            score = {o.row: offers.ranking.score[offers.lane[o.row], user, offers.ranks[o.row, 0]] for o in mine}
+            score = {o.row: offers.score[o.row, 0] for o in mine}
             taken: list[Option] = []
             for option in sorted(mine, key=lambda o: (-score[o.row], tie[o.row])):
                 alone = not any(excludes(option, other) for other in taken)

@@ -1,0 +1,76 @@
+"""Menus and rooms → who gets what, what that is worth at most, and better prices: a pure function of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.planning.dual import STEPS, find_prices
+from notif_rec.planning.menu_table import Listed
+from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, of_users, usage
+from notif_rec.planning.repair import fit_entries, pick_entries
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """bits: what each user gets, bit i is the i-th offer. value: of all together. taken: of each cell. prices: better ones for a next
+    pass.
+    """
+
+    bits: npt.NDArray[np.uint64]
+    value: float
+    taken: IntArray
+    prices: FloatArray
+
+
+def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 1.0) -> float:
+    """D at the prices of the last pass: no plan of these users that keeps their share of the rooms is worth more."""
+    per_unit, high = prices / rooms.unit, np.where(rooms.high < UNLIMITED, rooms.high, 0)
+    fixed = np.maximum(per_unit, 0.0) * high + np.minimum(per_unit, 0.0) * rooms.low
+    return float(listed.bound.sum() + share * fixed.sum())
+
+
+def better_prices(
+    listed: Listed, rooms: Rooms, start: FloatArray | None, share: float = 1.0, steps: int = STEPS
+) -> tuple[FloatArray, float]:
+    """Prices of lowest D as far as the menus know, and D there; what chance chose pays no heed to prices."""
+    others, chance = _apart(listed)
+    left = _left(rooms, usage(chance, _first(chance), len(rooms.high)), share)
+    dual = find_prices(others, left, start, steps)
+    return dual.prices, dual.value + float(chance.value.sum())
+
+
+def allot(listed: Listed, rooms: Rooms, prices: FloatArray, steps: int = STEPS) -> Allotment:
+    """What chance chose first, as far as there is room; then everybody else at prices as good as the menus know, from `prices` on."""
+    n_cells, picks = len(rooms.high), np.full(len(listed.user), -1, dtype=np.int64)
+    chance, places = of_users(listed.menus, listed.alone)
+    drawn = fit_entries(chance, rooms._replace(low=np.zeros_like(rooms.low)), _first(chance))
+    others, entries = of_users(listed.menus, ~listed.alone)
+    left = _left(rooms, usage(chance, drawn, n_cells))
+    dual = find_prices(others, left, prices, steps)
+    chosen = pick_entries(others, left, dual.prices)
+    for some, found, own in ((listed.alone, drawn, places), (~listed.alone, chosen, entries)):
+        picks[some] = np.append(own, -1)[found]  # -1, nothing, stays -1
+    bits = np.append(listed.bits, np.uint64(0))[picks]
+    return Allotment(bits, float(listed.menus.value[picks[picks >= 0]].sum()), usage(listed.menus, picks, n_cells), dual.prices)
+
+
+def _apart(listed: Listed) -> tuple[Menus, Menus]:
+    """The menus of those who choose, and of those for whom chance does."""
+    return of_users(listed.menus, ~listed.alone)[0], of_users(listed.menus, listed.alone)[0]
+
+
+def _first(menus: Menus) -> IntArray:
+    """The first entry of each user, -1 where there is none."""
+    return np.where(np.diff(menus.start) > 0, menus.start[:-1], -1)
+
+
+def _left(rooms: Rooms, taken: IntArray, share: float = 1.0) -> Rooms:
+    """A share of the rooms less what is taken."""
+    low, high = (np.maximum(share * room - taken, 0.0) if share != 1.0 else np.maximum(room - taken, 0) for room in rooms[:2])
+    return Rooms(low, np.where(rooms.high < UNLIMITED, high, UNLIMITED), rooms.unit)

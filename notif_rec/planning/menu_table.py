@@ -1,0 +1,104 @@
+"""Menus as a table, one row a user: what a pass over the offers tells about who could do without what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from notif_rec.planning.ahead import cost_ahead
+from notif_rec.planning.alternatives import list_menus
+from notif_rec.planning.arms import BEST
+from notif_rec.planning.choose import TRANSACTIONAL, choose, past_of, pool_of, takings_by
+from notif_rec.planning.context import PlanContext
+from notif_rec.planning.menus import Menus, joined, merged
+from notif_rec.planning.offered import unpack_offers
+from notif_rec.tables import schema
+
+FloatArray = npt.NDArray[np.float64]
+MOST = 12  # entries of a user
+MENUS = schema(
+    user=pa.int32(),
+    alone=pa.bool_(),  # chance decides, which no quota overrules
+    bound=pa.float64(),  # no feasible set is worth more at the context's prices, prices paid
+    own=pa.uint64(),  # what the user gets unless overruled: bit i is the i-th offer
+    value=pa.list_(pa.float64()),
+    bits=pa.list_(pa.uint64()),
+    taken=pa.list_(pa.int32()),  # how many cells each entry takes of
+    cell=pa.list_(pa.int32()),
+    amount=pa.list_(pa.int32()),
+)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The menus of some users. own: what each gets unless overruled; bits: of each entry; bound: of each user, prices paid."""
+
+    user: npt.NDArray[np.int32]
+    alone: npt.NDArray[np.bool_]
+    bound: FloatArray
+    own: npt.NDArray[np.uint64]
+    bits: npt.NDArray[np.uint64]
+    menus: Menus
+
+    def after(self, before: Listed) -> Listed:
+        """With the entries that an earlier pass over the same users told."""
+        menus, order = merged(before.menus, self.menus)
+        return replace(self, menus=menus, bits=np.concatenate([before.bits, self.bits])[order])
+
+
+def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
+    """The menu of each user in `offers` (tables.OFFERS) at the context's prices: one row of MENUS a user."""
+    made = unpack_offers(offers, context)
+    takings, owner = takings_by(made, context), made.owner()
+    choice, pool = choose(made, context), pool_of(made, context, takings)
+    alone = choice.explored != BEST
+    toll = cost_ahead(pool, made.users, context)
+    open_ = ~made.verdict.held[owner] | (pool.item_class == TRANSACTIONAL)
+    usable = pool._replace(price=pool.price + toll, usable=(pool.usable.astype(np.bool_) & open_).astype(np.uint8))
+    menus, bits = list_menus(
+        usable, past_of(made), made.verdict.room, context.caps, context.fatigues, takings, choice.sent, alone, toll, MOST
+    )
+    place = (np.arange(made.n) - made.start[owner]).astype(np.uint64)
+    own = np.zeros(made.users.n, dtype=np.uint64)
+    np.bitwise_or.at(own, owner[choice.sent], np.uint64(1) << place[choice.sent])
+    start = pa.array(menus.start.astype(np.int32))
+    uses = pa.array(menus.first[menus.start].astype(np.int32))
+    lists = [pa.ListArray.from_arrays(start, pa.array(a)) for a in (menus.value, bits, np.diff(menus.first).astype(np.int32))]
+    lists += [pa.ListArray.from_arrays(uses, pa.array(a)) for a in (menus.cell, menus.amount)]
+    flat = [pa.array(made.users.user), pa.array(alone), pa.array(choice.bound), pa.array(own)]
+    return pa.RecordBatch.from_arrays([*flat, *lists], schema=MENUS)
+
+
+def read_menus(batches: Iterable[pa.RecordBatch]) -> Listed:
+    """The menus of several tables, in their order."""
+    tables = list(batches)
+    whole = pa.Table.from_batches(tables, MENUS)
+
+    def flat(name: str) -> npt.NDArray[Any]:
+        return np.asarray(whole.column(name).to_numpy())
+
+    def spread(name: str, part: pa.RecordBatch) -> npt.NDArray[Any]:
+        return np.asarray(part.column(name).flatten().to_numpy(zero_copy_only=False))
+
+    parts = [
+        Menus(
+            start=_offsets(part.column("value")),
+            value=spread("value", part),
+            first=np.concatenate(([0], np.cumsum(spread("taken", part), dtype=np.int64))),
+            cell=spread("cell", part),
+            amount=spread("amount", part),
+        )
+        for part in tables
+    ]
+    bits = np.concatenate([np.zeros(0, np.uint64), *(spread("bits", part) for part in tables)])
+    return Listed(flat("user"), flat("alone").astype(np.bool_), flat("bound"), flat("own"), bits, joined(parts))
+
+
+def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(pc.list_value_length(lists).to_numpy(), dtype=np.int64)))

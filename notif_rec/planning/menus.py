@@ -1,0 +1,103 @@
+"""What users could do instead: a few feasible sets each, what they are worth and what they take of each quota."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+UNLIMITED = np.iinfo(np.int64).max // 4
+
+
+class Menus(NamedTuple):
+    """User u owns entries start[u] to start[u + 1], and may always choose nothing, which is worth nothing and takes nothing.
+
+    value: of the entry's sends, fatigue counted, prices not. Entry e takes amount[first[e] : first[e + 1]] of the cells there, each
+    cell once.
+    """
+
+    start: IntArray
+    value: FloatArray
+    first: IntArray
+    cell: npt.NDArray[np.int32]
+    amount: npt.NDArray[np.int32]
+
+    @property
+    def n(self) -> int:
+        return len(self.start) - 1
+
+
+class Rooms(NamedTuple):
+    """Per cell how much all users together must take (low, 0 = nothing) and may take (high); unit: amounts that a price is for."""
+
+    low: IntArray
+    high: IntArray
+    unit: FloatArray
+
+
+def net_values(menus: Menus, prices: FloatArray, unit: FloatArray) -> FloatArray:
+    """(n_entries,) the value of each entry less what it pays."""
+    paid = (prices / unit)[menus.cell] * menus.amount
+    total = np.concatenate(([0.0], np.cumsum(paid)))
+    return np.asarray(menus.value - (total[menus.first[1:]] - total[menus.first[:-1]]))
+
+
+def best_entries(menus: Menus, net: FloatArray) -> IntArray:
+    """(n_users,) the entry of highest net value, the first of equals, -1 where none is above nothing."""
+    picks = np.full(menus.n, -1, dtype=np.int64)
+    some = np.flatnonzero(np.diff(menus.start))
+    if not len(some):
+        return picks
+    top = np.maximum.reduceat(net, menus.start[some])
+    owner = np.repeat(np.arange(menus.n), np.diff(menus.start))
+    best = np.flatnonzero((net == np.repeat(top, np.diff(menus.start)[some])) & (net > 0.0))
+    picks[owner[best[::-1]]] = best[::-1]
+    return picks
+
+
+def usage(menus: Menus, picks: IntArray, n_cells: int) -> IntArray:
+    """(n_cells,) what the picked entries take."""
+    _, cell, amount = picked(menus, picks[picks >= 0])
+    return np.bincount(cell, weights=amount, minlength=n_cells).astype(np.int64)
+
+
+def joined(parts: Sequence[Menus]) -> Menus:
+    """The users of all parts, in their order."""
+    sizes, entries = [len(p.value) for p in parts], [len(p.cell) for p in parts]
+    before = np.cumsum([0, *sizes])
+    uses = np.cumsum([0, *entries])
+    return Menus(
+        start=np.concatenate([np.zeros(1, np.int64), *(p.start[1:] + before[i] for i, p in enumerate(parts))]),
+        value=np.concatenate([np.zeros(0), *(p.value for p in parts)]),
+        first=np.concatenate([np.zeros(1, np.int64), *(p.first[1:] + uses[i] for i, p in enumerate(parts))]),
+        cell=np.concatenate([np.zeros(0, np.int32), *(p.cell for p in parts)]),
+        amount=np.concatenate([np.zeros(0, np.int32), *(p.amount for p in parts)]),
+    )
+
+
+def merged(a: Menus, b: Menus) -> tuple[Menus, IntArray]:
+    """The entries of the same users in both, those of `a` first, and the place of each among a's entries followed by b's."""
+    mine, theirs = np.diff(a.start), np.diff(b.start)
+    owner = np.concatenate([np.repeat(np.arange(a.n), mine), np.repeat(np.arange(a.n), theirs)])
+    order = np.argsort(owner, kind="stable")
+    both = joined([a, b])
+    return Menus(np.concatenate(([0], np.cumsum(mine + theirs))), both.value[order], *picked(both, order)), order
+
+
+def picked(menus: Menus, entries: IntArray) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """first, cell and amount of some entries."""
+    size = (menus.first[1:] - menus.first[:-1])[entries]
+    first = np.concatenate(([0], np.cumsum(size)))
+    place = np.repeat(menus.first[entries], size) + np.arange(first[-1]) - np.repeat(first[:-1], size)
+    return first, menus.cell[place], menus.amount[place]
+
+
+def of_users(menus: Menus, users: npt.NDArray[np.bool_]) -> tuple[Menus, IntArray]:
+    """The menus of some users, and the places of their entries."""
+    size = np.diff(menus.start)
+    entries = np.flatnonzero(np.repeat(users, size))
+    return Menus(np.concatenate(([0], np.cumsum(size[users]))), menus.value[entries], *picked(menus, entries)), entries

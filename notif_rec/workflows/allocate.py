@@ -1,0 +1,158 @@
+"""Quotas met: offers are made once, prices found on a sample, one pass made at them, and what still does not fit is repaired.
+
+docs/decisions.md tells what value, bound and gap mean. Every pass is a task of the engine; what comes back is whole numbers, or one row
+a user in the order of the parts, so that nothing depends on who worked out which part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.engines.engine import Engine, Progress, Task
+from notif_rec.errors import DataError
+from notif_rec.planning.allot import allot, better_prices, dual_bound
+from notif_rec.planning.context import NOBODY, Market, Overruled, PlanContext
+from notif_rec.planning.context_file import load_context, save_context
+from notif_rec.planning.decisions import DECISIONS
+from notif_rec.planning.menu_table import MENUS, Listed, menu_batch, read_menus
+from notif_rec.planning.menus import Rooms
+from notif_rec.planning.offers import offer_batch
+from notif_rec.planning.plan_batch import decide_batch
+from notif_rec.planning.potential import POTENTIAL, potential_batch, summed
+from notif_rec.planning.quotas import read_batches
+from notif_rec.tables import OFFERS, PLANNING_INPUT
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+SAMPLE = 20_000  # users on whom prices are sought
+PASSES, CLOSE = 8, 2e-5  # passes over the sample at most; the search ends when no prices could lower the bound by a larger share
+ROUNDS, GOOD, REFINING = 3, 1e-4, 30  # passes over everybody at most; a gap that needs no further one; steps on what they tell
+OFFER = Task(offer_batch, load_context, reads=PLANNING_INPUT, writes=OFFERS)
+COUNT = Task(potential_batch, load_context, reads=OFFERS, writes=POTENTIAL)
+LIST = Task(menu_batch, load_context, reads=OFFERS, writes=MENUS)
+DECIDE = Task(decide_batch, load_context, reads=OFFERS, writes=DECISIONS)
+
+
+@dataclass(frozen=True)
+class Office:
+    """Where passes are made: an engine, a folder for what they write, and the model's folder."""
+
+    engine: Engine
+    folder: Path
+    model: Path
+    progress: Progress
+
+    def run(self, task: Task, parts: Sequence[Path], context: PlanContext, name: str) -> list[Path]:
+        """What the task makes of each part at `context`; `name` tells this pass from all others."""
+        home = self.folder / f"context-{name}"
+        save_context(home, context, self.model)
+        return self.engine.map_parts(task, parts, self.folder / f"out-{name}", home, self.progress)
+
+
+@dataclass(frozen=True)
+class Allocated:
+    """parts: the decisions. context: with the market they were made at. bound: no plan of these offers that keeps the quotas is worth
+    more (inf: see the decisions). sampled, whole: passes over the sample and over everybody.
+    """
+
+    parts: Sequence[Path]
+    context: PlanContext
+    bound: float
+    sampled: int
+    whole: int
+
+
+def allocate(office: Office, files: Sequence[Path], context: PlanContext, rooms: Rooms, known: FloatArray) -> Allocated:
+    """Decisions of the users in `files` (tables.PLANNING_INPUT) that keep the context's quotas.
+
+    rooms, known: of all cells; known: prices of an earlier plan to begin at, 0 where there are none. DataError where a minimum is
+    above what is eligible or cannot be met beside the other quotas.
+    """
+    offers = office.run(OFFER, files, context, "offers")
+    counted = office.run(COUNT, offers, context, "potential")
+    potential = summed((batch for part in counted for batch in read_batches(part)), len(rooms.high))
+    _check_eligible(context, rooms, potential)
+    play = np.flatnonzero((potential > rooms.high) | (rooms.low > 0))
+    place = np.full(len(rooms.high), -1, dtype=np.int32)
+    place[play] = np.arange(len(play), dtype=np.int32)
+    inside = Rooms(rooms.low[play], rooms.high[play], rooms.unit[play])
+    market = Market(place, known[play], inside.unit, inside.high == 0)
+    auction = _Auction(office, offers, context, market, inside)
+    if not (inside.high > 0).any():
+        return auction.decided(market.price, np.inf, NOBODY)
+    return auction.settle(*auction.search())
+
+
+def _check_eligible(context: PlanContext, rooms: Rooms, potential: IntArray) -> None:
+    for cell in np.flatnonzero(rooms.low > potential):
+        name, least, most = context.cell_name(int(cell)), rooms.low[cell], potential[cell]
+        raise DataError(
+            f"quota of {name}: at least {least} sends are asked for, but all offers to everybody allow {most} at most",
+            "lower its min_sends, raise candidates and max_offers, or loosen the rules that bind these sends",
+        )
+
+
+class _Auction:
+    """The passes over one plan's offers; `rooms` are of the cells in play."""
+
+    def __init__(self, office: Office, offers: Sequence[Path], context: PlanContext, market: Market, rooms: Rooms) -> None:
+        self.office, self.offers, self.context, self.market, self.rooms = office, offers, context, market, rooms
+        users = [sum(batch.num_rows for batch in read_batches(part)) for part in offers]
+        enough = int(np.searchsorted(np.cumsum(users), SAMPLE)) + 1
+        self.sample, self.share = offers[:enough], sum(users[:enough]) / max(1, sum(users))  # parts are buckets of a hash: any will do
+        self.sampled = self.whole = 0
+
+    def search(self) -> tuple[FloatArray, Listed]:
+        """Prices near the best for the sample, and what it told: each pass shows what users would choose at prices that are too low."""
+        price, warm, listed = self.market.price, bool(self.market.price.any()), None
+        while True:
+            listed = self._list(self.sample, price, f"sample-{self.sampled}", listed)
+            self.sampled += 1
+            better, lowest = better_prices(listed, self.rooms, price if warm or self.sampled > 1 else None, self.share)
+            bound = dual_bound(listed, self.rooms, price, self.share)
+            if self.sampled == PASSES or bound - lowest <= CLOSE * abs(lowest):
+                return price, listed
+            price = better
+
+    def settle(self, price: FloatArray, listed: Listed) -> Allocated:
+        """The plan at `price` or better ones, with every quota kept. listed: what the sample told of `price`."""
+        bound, known = np.inf, listed if self.share == 1.0 else None
+        while True:
+            if known is None or bound < np.inf:
+                known = self._list(self.offers, price, f"whole-{self.whole}", known)
+                self.whole += 1
+            bound = min(bound, dual_bound(known, self.rooms, price))
+            found = allot(known, self.rooms, price, REFINING)
+            if self.whole == ROUNDS or bound - found.value <= GOOD * abs(bound) or np.array_equal(found.prices, price):
+                break
+            price = found.prices
+        self._check_minimums(found.taken)
+        ruled = np.flatnonzero(found.bits != known.own)
+        ruled = ruled[np.argsort(known.user[ruled])]
+        return self.decided(price, bound, Overruled(known.user[ruled], found.bits[ruled]))
+
+    def decided(self, price: FloatArray, bound: float, overruled: Overruled) -> Allocated:
+        """Everybody's decisions at `price`."""
+        context = self.context.with_market(replace(self.market, price=price), overruled)
+        return Allocated(self.office.run(DECIDE, self.offers, context, "decide"), context, bound, self.sampled, self.whole)
+
+    def _list(self, parts: Sequence[Path], price: FloatArray, name: str, before: Listed | None) -> Listed:
+        """What the users of some parts would do at `price`, and what else they could; with what was known `before`."""
+        context = self.context.with_market(replace(self.market, price=price))
+        made = self.office.run(LIST, parts, context, name)
+        seen = read_menus(batch for part in made for batch in read_batches(part))
+        return seen if before is None else seen.after(before)
+
+    def _check_minimums(self, taken: IntArray) -> None:
+        for number in np.flatnonzero(taken < self.rooms.low):
+            name = self.context.cell_name(int(np.flatnonzero(self.market.place == number)[0]))
+            least, most = self.rooms.low[number], taken[number]
+            raise DataError(
+                f"quota of {name}: at least {least} sends are asked for, but rules and other quotas leave room for {most}",
+                "lower its min_sends, or loosen what stands in its way",
+            )
