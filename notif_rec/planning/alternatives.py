@@ -25,9 +25,9 @@ ALL_IN = -1e-6  # a price at which every offer counts, worthless ones too
 
 def list_menus(
     pool: Pool, past: Past, room: IntArray, caps: Caps, fatigues: Fatigues, takings: Takings, chosen: npt.NDArray[np.bool_],
-    alone: npt.NDArray[np.bool_], toll: FloatArray, most: int,
+    alone: npt.NDArray[np.bool_], drawn: npt.NDArray[np.bool_], toll: FloatArray, most: int,
 ) -> tuple[Menus, BitArray]:  # fmt: skip
-    """Up to `most` entries a user, the chosen set first (a user of `alone` has no other), and of each entry its offers.
+    """Up to `most` entries a user, the chosen set first, and their offers. A user of `alone` may else have what is `drawn` of it.
 
     toll: (n_offers,) the part of the price that no quota charges, and that an entry's value has paid. Bit i of an entry is the user's
     i-th offer. Only usable offers of `pool` are in it; what an entry takes is what its offers take.
@@ -38,7 +38,7 @@ def list_menus(
     bundle, tiring = new_bundle(widest, len(caps.rule), room.shape[1], longest), new_tiring(widest, len(fatigues.keep))
     draft = new_draft(widest, longest, room.shape[1], most, int(pool.content.max(initial=0)))
     free, price = pool._replace(price=np.full(len(pool.price), ALL_IN)), np.stack([pool.price, toll])
-    _list(free, price, past, room, caps, fatigues, takings, chosen, alone, bundle, tiring, draft, count, bits, value)
+    _list(free, price, past, room, caps, fatigues, takings, chosen, alone, drawn, bundle, tiring, draft, count, bits, value)
     kept = np.arange(most)[None, :] < count[:, None]
     start = np.concatenate(([0], np.cumsum(count)))
     return _taking(pool, takings, start, value[kept], bits[kept]), bits[kept]
@@ -58,8 +58,8 @@ def _taking(pool: Pool, takings: Takings, start: IntArray, value: FloatArray, bi
 
 @kernel
 def _list(
-    pool: Any, price: Any, past: Any, room: Any, caps: Any, fatigues: Any, takings: Any, chosen: Any, alone: Any, bundle: Any,
-    tiring: Any, draft: Any, count: Any, bits: Any, value: Any,
+    pool: Any, price: Any, past: Any, room: Any, caps: Any, fatigues: Any, takings: Any, chosen: Any, alone: Any, drawn: Any,
+    bundle: Any, tiring: Any, draft: Any, count: Any, bits: Any, value: Any,
 ) -> None:  # fmt: skip
     for u in range(len(pool.start) - 1):
         fill_bundle(u, pool, past, room[u], caps, fatigues, tiring, bundle)
@@ -69,7 +69,13 @@ def _list(
                 draft.own[draft.size[0]] = i
                 draft.size[0] += 1
         _without(-1, pool, price, caps, bundle, draft)
-        if not alone[u]:
+        if alone[u]:
+            clear(draft)
+            for j in range(draft.size[0]):
+                if drawn[bundle.row[draft.own[j]]]:
+                    join(draft.own[j], bundle, draft)
+            _record(len(draft.bits), price, bundle, draft)
+        else:
             _mark(bundle, takings, draft)
             for k in range(draft.size[4]):
                 _without(k, pool, price, caps, bundle, draft)

@@ -70,6 +70,7 @@ def choose(offers: Offers, context: PlanContext) -> Choice:
     explores, paid = luck.channel != BEST, np.bincount(owner[sent], weights=charged[sent], minlength=offers.users.n)
     reach = np.where(held, urgent.bound, np.where(explores, value - paid, best.bound))
     ruled, sent = _overruled(offers, sent, context)
+    drawn = marketing & (luck.channel[owner] == pool.channel)  # keeps its chance whatever becomes of the rest
     discount, value = _appraised(pool, past, sent, ahead, context)
     if shadow.any():
         discount = np.where(shadow, _appraised(pool, past, best.chosen, ahead, context)[0], discount)
@@ -77,7 +78,7 @@ def choose(offers: Offers, context: PlanContext) -> Choice:
         sent=sent,
         shadow=shadow,
         discount=discount,
-        propensity=np.where(shadow | ruled[owner], np.nan, np.where(held[owner], urgent.chosen, luck.propensity)),
+        propensity=np.where(shadow | ruled[owner] & ~drawn, np.nan, np.where(held[owner], urgent.chosen, luck.propensity)),
         explored=luck.channel,
         nothing=luck.nothing,
         idle_propensity=luck.idle_propensity,

@@ -57,12 +57,13 @@ def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     made = unpack_offers(offers, context)
     takings, owner = takings_by(made, context), made.owner()
     choice, pool = choose(made, context), pool_of(made, context, takings)
-    alone = choice.explored != BEST
+    alone, marketing = choice.explored != BEST, pool.item_class != TRANSACTIONAL
+    drawn = choice.sent & marketing & (choice.explored[owner] == pool.channel)
     toll = cost_ahead(pool, made.users, context)
-    open_ = ~made.verdict.held[owner] | (pool.item_class == TRANSACTIONAL)
+    open_ = ~made.verdict.held[owner] | ~marketing
     usable = pool._replace(price=pool.price + toll, usable=(pool.usable.astype(np.bool_) & open_).astype(np.uint8))
     menus, bits = list_menus(
-        usable, past_of(made), made.verdict.room, context.caps, context.fatigues, takings, choice.sent, alone, toll, MOST
+        usable, past_of(made), made.verdict.room, context.caps, context.fatigues, takings, choice.sent, alone, drawn, toll, MOST
     )
     place = (np.arange(made.n) - made.start[owner]).astype(np.uint64)
     own = np.zeros(made.users.n, dtype=np.uint64)

@@ -12,7 +12,7 @@ from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.menus import IntArray, Menus, Rooms, best_entries, net_values, usage
 
 FloatArray = npt.NDArray[np.float64]
-RELIEVE, FORCE, MEET, IMPROVE = range(4)  # what a round of moves is for
+RELIEVE, TRIM, FORCE, MEET, IMPROVE = range(5)  # what a round of moves is for
 ROUNDS = 6  # of each kind at most; a round in which nobody moves is the last
 NOTHING = -1
 
@@ -28,8 +28,8 @@ def pick_entries(menus: Menus, rooms: Rooms, prices: FloatArray) -> IntArray:
 
 
 def fit_entries(menus: Menus, rooms: Rooms, picks: IntArray) -> IntArray:
-    """The picks, whatever they are worth, less those for which the highs have no room: the least valuable."""
-    return _moved((RELIEVE, FORCE), menus, rooms, menus.value, picks.copy())
+    """The picks, whatever they are worth; where the highs have no room for all, other entries, and nothing only where that does not do."""
+    return _moved((TRIM, FORCE), menus, rooms, menus.value, picks.copy())
 
 
 def _moved(purposes: Sequence[int], menus: Menus, rooms: Rooms, net: FloatArray, picks: IntArray) -> IntArray:
@@ -43,7 +43,7 @@ def _moved(purposes: Sequence[int], menus: Menus, rooms: Rooms, net: FloatArray,
 
 def _round(purpose: int, menus: Menus, rooms: Rooms, net: FloatArray, picks: IntArray, taken: IntArray) -> int:
     """Moves users, each once at most, the cheapest first; returns how many moved. Changes `picks` and `taken`."""
-    if purpose in (RELIEVE, FORCE) and not (taken > rooms.high).any():
+    if purpose <= FORCE and not (taken > rooms.high).any():
         return 0
     if purpose == MEET and not (taken < rooms.low).any():
         return 0
@@ -65,7 +65,7 @@ def _scan(purpose: int, menus: Any, net: Any, picks: Any, taken: Any, rooms: Any
             own_net, own_value = net[own], value[own]
         for e in range(start[u] - 1, start[u + 1]):
             to = NOTHING if e < start[u] else e
-            if to == own or (purpose == FORCE and to != NOTHING):
+            if to == own or (purpose == FORCE and to != NOTHING) or (purpose == TRIM and to == NOTHING):
                 continue
             to_net, to_value = (net[to], value[to]) if to >= 0 else (0.0, 0.0)
             if purpose == IMPROVE and to_value <= own_value:
@@ -109,7 +109,7 @@ def _effect(purpose: int, own: int, to: int, menus: Any, rooms: Any, taken: Any,
             by, high, low, unit = change[c], rooms.high[c], rooms.low[c], rooms.unit[c]
             change[c] = 0
             if by < 0:
-                if taken[c] > high and purpose in (RELIEVE, FORCE):
+                if taken[c] > high and purpose <= FORCE:
                     done += min(-by, taken[c] - high) / unit
                 allowed = allowed and (purpose == FORCE or taken[c] + by >= low)
             elif by > 0:

@@ -139,11 +139,11 @@ def log_of(own: Actions, other: Actions, who: IntArray, outcomes: Outcomes, expl
 
 
 def _strange(own: Actions, outcomes: Outcomes) -> int:
-    """Ledger sends that the replay does not hold, or holds with another propensity."""
+    """Ledger sends that the replay does not hold, or holds with another propensity; of those without one, a quota's repair chose some."""
     place, known = _place(own.action, outcomes.action)
     taken, likely = _at(own.taken, place, known) > 0, _at(own.likely, place, known)
     apart = np.abs(np.where(np.isnan(outcomes.propensity), likely, outcomes.propensity) - likely)
-    return int((~taken | (apart > SAME)).sum())
+    return int((~taken & ~np.isnan(outcomes.propensity) | (apart > SAME)).sum())
 
 
 def _at(values: npt.NDArray[np.generic], place: IntArray, known: BoolArray) -> FloatArray:

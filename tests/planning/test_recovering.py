@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.fates import fates_of
-from notif_rec.planning.offers import Offers, make_offers
+from notif_rec.planning.offered import Offers
+from notif_rec.planning.offers import Considered, consider
 from tests.oracles.caps import span
 from tests.planning.truth import options
 from tests.planning.worlds import DAY_US, Person, World, random_world, us
@@ -37,26 +38,27 @@ def lost(world: World, person: Person, channel: str, items: list[int], at: int) 
     return total
 
 
-def offers_of(world: World, rules: tuple[dict[str, Any], ...]) -> tuple[PlanContext, Offers]:
+def seen_in(world: World, rules: tuple[dict[str, Any], ...]) -> tuple[PlanContext, Considered]:
     context = replace(world, rules=(*world.rules, *rules)).context()
-    return context, make_offers(world.batch(context), context)
+    return context, consider(world.batch(context), context)
 
 
 def plain_value(offers: Offers, context: PlanContext, row: int, person: int, items: list[int], value: dict[int, float]) -> float:
     """Worth of the outcomes that the offer's own probabilities promise."""
-    lane, ranks = int(offers.lane[row]), offers.ranks[row][offers.ranks[row] >= 0]
-    channel, weight, worth = int(context.lanes.channel[lane]), offers.weight[row], context.settings.worth
+    channel, weight, worth = int(context.lanes.channel[offers.lane[row]]), offers.weight[row], context.settings.worth
     inside = lambda p: min(max(p, 1e-9), 1 - 1e-9)  # noqa: E731
-    clicks = sum(value.get(i, 1.0) * inside(offers.ranking.p_click[lane, person, r] * weight) for i, r in zip(items, ranks, strict=True))
-    opened = worth.opened * inside(offers.ranking.p_open[person, channel] * weight)
-    return float(opened + worth.clicked * clicks + worth.unsubscribed * offers.ranking.p_unsubscribe[person, channel])
+    chances = offers.p_click[row, : offers.size[row]]
+    clicks = sum(value.get(i, 1.0) * inside(p * weight) for i, p in zip(items, chances, strict=True))
+    opened = worth.opened * inside(offers.p_open[person, channel] * weight)
+    return float(opened + worth.clicked * clicks + worth.unsubscribed * offers.p_unsubscribe[person, channel])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 499))
 def test_each_offer_is_worth_less_by_what_its_items_lose(seed: int) -> None:
     world = random_world(seed, 2)
-    context, offers = offers_of(world, RULES)
+    context, seen = seen_in(world, RULES)
+    offers = seen.offers
     for user, person in enumerate(world.people):
         for option in options(world, offers, context, user):
             items = [int(i) for i in option.send.items]
@@ -70,7 +72,7 @@ def test_each_offer_is_worth_less_by_what_its_items_lose(seed: int) -> None:
 @given(st.integers(0, 499))
 def test_only_items_that_lose_move_and_they_stand_where_their_worth_puts_them(seed: int) -> None:
     world = random_world(seed, 2)
-    (context, before), (_, after) = offers_of(world, ()), offers_of(world, RULES)
+    (context, before), (_, after) = seen_in(world, ()), seen_in(world, RULES)
     assert after.ranking.penalty is not None
     value, first = context.facts.value, context.grid.first_us
     for lane in range(len(context.lanes.channel)):
