@@ -1,25 +1,34 @@
-"""iALS on implicit's compiled kernel, with regularisation that grows with a row's evidence."""
+"""iALS: alternating least squares on implicit feedback, with regularisation that grows with a row's evidence.
+
+Each half-step is solved in the basis in which YᵀY is diagonal. There the unseen pairs, which couple every factor with every other,
+cost f operations a step of conjugate gradients instead of f², and are preconditioned exactly; what a row has seen is left.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from implicit.cpu import _als
+from numba import njit
 from scipy import sparse
 
 from notif_rec.models.blas import one_blas_thread
 
 Factors = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 INIT = 0.1  # spread of the first item factors, times 1/√factors (Rendle et al., σ*)
 CG_STEPS = 3
 LAST_CG_STEPS = 6  # users are solved once more at the end, so that they fit the final items
-BUCKET_RATIO = 1.25  # rows whose regularisation differs by less share one call of the kernel, which forms YᵀY anew
+ENOUGH = 1e-3  # an epoch that lowers the loss by less than this, against all before it, is the last
+LEAST_EPOCHS = 8  # before them the loss may rest on a plateau
+BLOCK = 256  # rows of one task: fixed, so that sums come out the same for any number of threads
+WIDE_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,16 @@ class AlsSettings:
     regularization: float
     regularization_exponent: float
     seed: int
+    bias: bool = False
+
+
+class _Rows(NamedTuple):
+    """CSR weights as compiled code takes them, and what pulls each row to 0."""
+
+    indptr: npt.NDArray[np.int32]
+    indices: npt.NDArray[np.int32]
+    weights: Vector
+    regularization: Vector
 
 
 def fit_als(
@@ -39,24 +58,19 @@ def fit_als(
 ) -> tuple[Factors, Factors]:
     """User and item factors that minimise the loss of `settings.ModelSettings`; rows without interactions are zero.
 
-    user_items: (n_users, n_items) positive float32 weights, sorted, no doubles. The same bits for any `threads`.
+    user_items: (n_users, n_items) positive float32 weights, sorted, no doubles. The same bits for any `threads`. With `bias`, users
+    have 1 in column 0, so that an item's column 0 is what everybody thinks of it. progress: (epochs done, most).
     """
-    users, items = _Side(user_items, settings), _Side(user_items.T.tocsr(), settings)
-    local = user_items[users.order][:, items.order].sorted_indices()
-    users.rows, items.rows = _confident(local, settings), _confident(local.T.tocsr().sorted_indices(), settings)
-    rng = np.random.default_rng(settings.seed)
-    first = rng.standard_normal((user_items.shape[1], settings.factors), dtype=np.float32) * np.float32(INIT / settings.factors**0.5)
-    first[np.diff(user_items.T.tocsr().indptr) == 0] = 0
-    y = np.ascontiguousarray(first[items.order])
-    x = np.zeros((user_items.shape[0], settings.factors), dtype=np.float32)
-    with one_blas_thread():
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        fit = _Fit(user_items, settings, pool)
         for epoch in range(settings.iterations):
-            users.solve(x, y, CG_STEPS, threads)
-            items.solve(y, x, CG_STEPS, threads)
+            over = fit.epoch() < ENOUGH and epoch + 1 >= LEAST_EPOCHS
             if progress:
-                progress(epoch + 1, settings.iterations)
-        users.solve(x, y, LAST_CG_STEPS, threads)
-    return x[np.argsort(users.order)], y[np.argsort(items.order)]
+                progress(settings.iterations if over else epoch + 1, settings.iterations)
+            if over:
+                break
+        fit.half_step(fit.users, fit.x, fit.y, LAST_CG_STEPS, fit.held)
+        return fit.result()
 
 
 def row_regularization(
@@ -66,39 +80,149 @@ def row_regularization(
     return regularization * (evidence.astype(np.float64) + unobserved_weight * n_columns) ** exponent
 
 
-def _confident(rows: sparse.csr_matrix, settings: AlsSettings) -> sparse.csr_matrix:
-    # implicit weighs an unseen pair 1 and a seen one c; 1 + w/α0 keeps every seen pair above the unseen ones
-    return sparse.csr_matrix((1 + rows.data / np.float32(settings.unobserved_weight), rows.indices, rows.indptr), shape=rows.shape)
+class _Fit:
+    """Factors on their way. held: the direction in which every user is 1, zeros where there is none; it turns with the basis."""
+
+    def __init__(self, user_items: sparse.csr_matrix, settings: AlsSettings, pool: ThreadPoolExecutor) -> None:
+        self.pool, self.unseen = pool, settings.unobserved_weight
+        self.users, self.items = _rows(user_items, settings), _rows(user_items.T.tocsr(), settings)
+        rng = np.random.default_rng(settings.seed)
+        spread = np.float32(INIT / settings.factors**0.5)
+        self.y = rng.standard_normal((user_items.shape[1], settings.factors), dtype=np.float32) * spread
+        self.y[np.diff(self.items.indptr) == 0] = 0
+        self.x = np.zeros((user_items.shape[0], settings.factors), dtype=np.float32)
+        self.held = np.zeros(settings.factors, np.float32)
+        self.held[0] = settings.bias
+        self.free = np.zeros_like(self.held)
+        self.fallen = 0.0
+
+    def epoch(self) -> float:
+        """Solves users, then items; by how much the loss fell, against all that it has fallen."""
+        fell = self.half_step(self.users, self.x, self.y, CG_STEPS, self.held)
+        fell += self.half_step(self.items, self.y, self.x, CG_STEPS, self.free)
+        self.fallen += fell
+        return fell / self.fallen if self.fallen > 0 else 0.0
+
+    def half_step(self, rows: _Rows, x: Factors, y: Factors, steps: int, held: Vector) -> float:
+        """`x` given `y`, in place; by how much the loss fell."""
+        size, basis = np.linalg.eigh(self._gram(y))
+        self._turn(basis.astype(np.float32))
+        unseen = (self.unseen * np.maximum(size, 0)).astype(np.float32)
+        alpha0 = np.float32(self.unseen)
+
+        def work(start: int) -> float:
+            return cast(float, _solve(start, min(start + BLOCK, len(x)), rows, y, x, unseen, alpha0, held, steps))
+
+        return sum(self.pool.map(work, range(0, len(x), BLOCK)))
+
+    def result(self) -> tuple[Factors, Factors]:
+        """Factors in a basis whose first direction is the held one."""
+        if self.held.any():
+            mirror = self.held.astype(np.float64)
+            mirror[0] += 1.0 if mirror[0] >= 0 else -1.0  # the reflection that takes `held` to ∓ the first direction
+            turn = np.eye(len(mirror)) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+            turn[:, 0] *= -1.0 if self.held[0] >= 0 else 1.0
+            self._turn(turn.astype(np.float32))
+            self.x[np.diff(self.users.indptr) > 0, 0] = 1
+        return self.x, self.y
+
+    def _gram(self, y: Factors) -> npt.NDArray[np.float64]:
+        parts = self.pool.map(lambda at: (y[at : at + WIDE_BLOCK].T @ y[at : at + WIDE_BLOCK]).astype(np.float64), _wide(y))
+        return sum(parts, np.zeros((y.shape[1], y.shape[1])))
+
+    def _turn(self, basis: Factors) -> None:
+        """Users, items and the held direction in another basis: products stay what they are."""
+        for factors in (self.x, self.y):
+            list(self.pool.map(lambda at, of: _turned(of[at : at + WIDE_BLOCK], basis), _wide(factors), [factors] * len(_wide(factors))))
+        self.held[:] = self.held @ basis
 
 
-class _Side:
-    """Users or items in order of evidence, so that rows of like regularisation lie together."""
-
-    rows: sparse.csr_matrix
-
-    def __init__(self, rows: sparse.csr_matrix, settings: AlsSettings) -> None:
-        evidence = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
-        self.order = np.argsort(evidence, kind="stable")
-        alpha0 = settings.unobserved_weight
-        reg = row_regularization(evidence[self.order], rows.shape[1], alpha0, settings.regularization, settings.regularization_exponent)
-        self.buckets = _buckets(reg / alpha0)
-
-    def solve(self, x: Factors, y: Factors, cg_steps: int, threads: int) -> None:
-        """One half-step: `x` given `y`, in place."""
-        rows = self.rows
-        for start, stop, reg in self.buckets:
-            first, last = rows.indptr[start], rows.indptr[stop]
-            indptr = rows.indptr[start : stop + 1] - first
-            _als._least_squares_cg(
-                indptr, rows.indices[first:last], rows.data[first:last], x[start:stop], y, reg, num_threads=threads, cg_steps=cg_steps
-            )
+def _turned(part: Factors, basis: Factors) -> None:
+    part[:] = part @ basis
 
 
-def _buckets(regularization: npt.NDArray[np.float64]) -> list[tuple[int, int, float]]:
-    """(start, stop, mean regularisation) of runs whose values lie within BUCKET_RATIO; `regularization` ascends."""
-    if not len(regularization):
-        return []
-    logs = np.log(np.maximum(regularization, 1e-300))  # 0 only where there are no columns
-    step = np.floor((logs - logs[0]) / np.log(BUCKET_RATIO))
-    edges = np.flatnonzero(np.diff(step, prepend=-1, append=np.inf))
-    return [(int(a), int(b), float(regularization[a:b].mean())) for a, b in pairwise(edges)]
+def _wide(factors: Factors) -> range:
+    return range(0, len(factors), WIDE_BLOCK)
+
+
+def _rows(rows: sparse.csr_matrix, settings: AlsSettings) -> _Rows:
+    evidence = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
+    pull = row_regularization(
+        evidence, rows.shape[1], settings.unobserved_weight, settings.regularization, settings.regularization_exponent
+    )
+    return _Rows(rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data.astype(np.float32), pull.astype(np.float32))
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def _solve(
+    start: int, stop: int, rows: _Rows, y: Factors, x: Factors, unseen: Vector, alpha0: np.float32, held: Vector, steps: int
+) -> float:
+    """Rows start to stop of x, by preconditioned conjugate gradients from where they are; by how much the loss fell.
+
+    Each solves (α0 YᵀY + Σ w y yᵀ + reg I) x = Σ (w + α0) y, with held · x = 1 where `held` is a direction; YᵀY is diagonal.
+    """
+    f = y.shape[1]
+    rest, way, image = np.empty(f, np.float32), np.empty(f, np.float32), np.empty(f, np.float32)
+    step, diagonal = np.empty(f, np.float32), np.empty(f, np.float32)
+    is_held = held.any()
+    fell = 0.0
+    for u in range(start, stop):
+        first, last, row = rows.indptr[u], rows.indptr[u + 1], x[u]
+        if first == last:
+            row[:] = 0
+            continue
+        if is_held:
+            row += (np.float32(1) - _dot(held, row)) * held
+        for j in range(f):
+            diagonal[j] = unseen[j] + rows.regularization[u]
+            rest[j] = -diagonal[j] * row[j]
+        for p in range(first, last):
+            w, item = rows.weights[p], y[rows.indices[p]]
+            _add(rest, w + alpha0 - w * _dot(item, row), item)
+        size = _precondition(step, rest, diagonal, held, is_held)
+        way[:] = step
+        for _ in range(steps):
+            if size <= 1e-20:
+                break
+            for j in range(f):
+                image[j] = diagonal[j] * way[j]
+            for p in range(first, last):
+                item = y[rows.indices[p]]
+                _add(image, rows.weights[p] * _dot(item, way), item)
+            length = size / _dot(way, image)
+            fell += np.float64(length * size)
+            _add(row, length, way)
+            _add(rest, -length, image)
+            before, size = size, _precondition(step, rest, diagonal, held, is_held)
+            for j in range(f):
+                way[j] = step[j] + size / before * way[j]
+    return fell
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def _precondition(step: Vector, rest: Vector, diagonal: Vector, held: Vector, is_held: bool) -> np.float32:
+    """step = rest / diagonal; rest · step. Along `held` nothing may move, so what of `rest` would move it is taken out."""
+    if is_held:
+        along, across = np.float32(0), np.float32(0)
+        for j in range(len(rest)):
+            along += held[j] * rest[j] / diagonal[j]
+            across += held[j] * held[j] / diagonal[j]
+        _add(rest, -along / across, held)
+    for j in range(len(rest)):
+        step[j] = rest[j] / diagonal[j]
+    size: np.float32 = _dot(rest, step)
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def _dot(a: Vector, b: Vector) -> np.float32:
+    total = np.float32(0)
+    for j in range(len(a)):
+        total += a[j] * b[j]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def _add(to: Vector, times: np.float32, what: Vector) -> None:
+    for j in range(len(to)):
+        to[j] += times * what[j]

@@ -57,8 +57,8 @@ def mix(
 
 
 def without_self(near: Neighbours) -> Neighbours:
-    """The same where no item speaks for itself."""
-    matrix = matrix_of(near)
+    """The same where no item speaks for itself; `near` stays as it is."""
+    matrix = matrix_of(near).copy()
     matrix.setdiag(0)
     matrix.eliminate_zeros()
     return neighbours_of(matrix)

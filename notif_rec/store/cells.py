@@ -19,7 +19,7 @@ from notif_rec.tables import TIME
 ID_BYTES = 512
 HINTS = 50  # unknown words of a block that get a nearest name; the search is slow
 EPOCH = datetime(1970, 1, 1)
-EARLIEST = datetime(2000, 1, 1)
+EARLIEST = datetime(1990, 1, 1)  # what epoch_s read as epoch_ms gives lies before it, the oldest logs that people keep do not
 OLDEST, NEWEST = datetime(1800, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # of dates that may lie far away
 AHEAD = timedelta(hours=24)
 LATER = "after "  # how the reason starts where a time lies too far ahead

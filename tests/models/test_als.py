@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from notif_rec.models import als
 from notif_rec.models.als import AlsSettings, fit_als, row_regularization
+from notif_rec.models.blas import one_blas_thread
 
 SETTINGS = AlsSettings(factors=8, iterations=15, unobserved_weight=0.1, regularization=0.02, regularization_exponent=1.0, seed=3)
 Wide = npt.NDArray[np.float64]
@@ -37,13 +39,12 @@ def loss(weights: Wide, x: Wide, y: Wide, settings: AlsSettings) -> float:
     reg = sum(
         settings.regularization * (((w.sum(1) + a0 * w.shape[1]) ** nu) * (f**2).sum(1)).sum() for w, f in ((weights, x), (weights.T, y))
     )
-    seen = weights + a0 * (weights > 0)  # implicit's target is 1 with the whole confidence of a seen pair
+    seen = weights + a0 * (weights > 0)  # the target is 1 with the whole confidence of a seen pair
     return float((seen * (score - 1) ** 2).sum() + a0 * ((weights == 0) * score**2).sum() + reg)
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
 def test_users_solve_the_normal_equations_of_the_papers_loss(exponent: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(als, "BUCKET_RATIO", 1.0001)
     monkeypatch.setattr(als, "LAST_CG_STEPS", 40)
     data, settings = pairs(), replace(SETTINGS, regularization_exponent=exponent)
     x, y = fit_als(data, settings)
@@ -52,8 +53,36 @@ def test_users_solve_the_normal_equations_of_the_papers_loss(exponent: float, mo
     np.testing.assert_allclose(x, expected, atol=2e-4)
 
 
+def test_with_bias_users_are_1_in_column_0_and_solve_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(als, "LAST_CG_STEPS", 40)
+    data, a0 = pairs(), SETTINGS.unobserved_weight
+    x, y = (f.astype(np.float64) for f in fit_als(data, replace(SETTINGS, bias=True)))
+    dense, expected = data.toarray().astype(np.float64), []
+    for w in dense:
+        reg = SETTINGS.regularization * (w.sum() + a0 * len(w))
+        left = a0 * y.T @ y + y.T @ (w[:, None] * y) + reg * np.eye(8)
+        right = ((w + a0 * (w > 0))[:, None] * y).sum(axis=0)
+        expected.append(np.concatenate([[1], np.linalg.solve(left[1:, 1:], right[1:] - left[1:, 0])]))
+    there = (dense > 0).any(axis=1)
+    np.testing.assert_allclose(x, np.array(expected) * there[:, None], atol=2e-4)
+    taken = (dense > 0).sum(axis=0)
+    assert np.corrcoef(y[:, 0], taken)[0, 1] > 0.5 and y[7, 0] == 0
+
+
+def test_it_stops_when_the_loss_hardly_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(als, "ENOUGH", 0.05)
+    early = fit_als(pairs(), replace(SETTINGS, iterations=50), progress=lambda done, total: told.append((done, total)))
+    assert len(told) < 30 and told[-1] == (50, 50)
+    monkeypatch.setattr(als, "ENOUGH", 0.0)
+    dense = pairs().toarray().astype(np.float64)
+    late = fit_als(pairs(), replace(SETTINGS, iterations=50))
+    losses = [loss(dense, *(f.astype(np.float64) for f in found), SETTINGS) for found in (early, late)]
+    assert losses[1] < losses[0] < 1.1 * losses[1]
+
+
 def test_the_loss_reaches_that_of_exact_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(als, "BUCKET_RATIO", 1.0001)
+    monkeypatch.setattr(als, "ENOUGH", 0.0)
     data = pairs()
     dense = data.toarray().astype(np.float64)
     rng = np.random.default_rng(1)
@@ -67,17 +96,25 @@ def test_the_loss_reaches_that_of_exact_steps(monkeypatch: pytest.MonkeyPatch) -
     assert found == pytest.approx(loss(dense, x, y, SETTINGS), rel=0.01)
 
 
-def test_buckets_of_like_regularisation_cost_next_to_nothing() -> None:
-    dense = pairs().toarray().astype(np.float64)
-    x, y = (f.astype(np.float64) for f in fit_als(pairs(), SETTINGS))
-    best = loss(dense, dense_step(dense, y, SETTINGS), y, SETTINGS)
-    assert loss(dense, x, y, SETTINGS) <= best * 1.005
-
-
 def test_one_and_two_threads_give_the_same_bits() -> None:
     data = pairs(300, 90)
     for one, two in zip(fit_als(data, SETTINGS, threads=1), fit_als(data, SETTINGS, threads=2), strict=True):
         assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize("factors", [16, 64])
+def test_the_loss_is_no_worse_than_implicits(factors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(als, "ENOUGH", 0.0)
+    data = pairs(400, 300, seed=2).astype(np.float32)
+    settings = replace(SETTINGS, factors=factors, regularization_exponent=0.0, regularization=2.0, iterations=50)
+    a0 = settings.unobserved_weight
+    with one_blas_thread():
+        other = AlternatingLeastSquares(factors=factors, regularization=2.0 / a0, alpha=1, iterations=50, random_state=1, num_threads=1)
+    other.fit(sparse.csr_matrix((1 + data.data / a0, data.indices, data.indptr), shape=data.shape), show_progress=False)
+    dense = data.toarray().astype(np.float64)
+    theirs = loss(dense, other.user_factors.astype(np.float64), other.item_factors.astype(np.float64), settings)
+    ours = loss(dense, *(f.astype(np.float64) for f in fit_als(data, settings)), settings)
+    assert ours < theirs * 1.002
 
 
 def test_a_seed_decides_and_another_differs() -> None:
