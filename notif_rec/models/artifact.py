@@ -20,7 +20,7 @@ from notif_rec.models.similar import Neighbours
 from notif_rec.store.arrays import write_array
 from notif_rec.store.files import sha256, whole_folder
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 RETRAIN = "run `notif-rec train`"
 ITEMS = pa.schema([("item", pa.int32()), ("item_id", pa.string())])
@@ -39,8 +39,8 @@ ARRAYS: dict[str, type[np.generic]] = {
     "fallback_order": np.int32,
 }
 SCALARS = (
-    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "blend", "n_users", "n_items",
-    "n_interactions",
+    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "bias", "blend", "trend",
+    "n_users", "n_items", "n_interactions",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def fit_channel(
     report(f"{name}: similar items", 0, 1)
     similar = fit_neighbours(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
     fallback = fallback_of(evidence, code, settings.transfer)
-    return assemble(name, code, settings, unit, user_items, als, factors, similar, fallback, evidence.texts)
+    return assemble(name, code, settings, evidence, unit, user_items, als, factors, similar, fallback)
 
 
 def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, sparse.csr_matrix]:
@@ -68,20 +68,20 @@ def assemble(
     name: str,
     code: int,
     settings: ModelSettings,
+    evidence: Evidence,
     unit: float,
     user_items: sparse.csr_matrix,
     als: AlsSettings,
     factors: tuple[Factors, Factors],
     similar: Neighbours,
     fallback: Fallback,
-    texts: Texts | None = None,
 ) -> ChannelModel:
     """The channel's model from its fitted parts and the items' texts."""
     users, items = factors
-    content = np.zeros(len(items), dtype=np.float32)
+    content, texts = np.zeros(len(items), dtype=np.float32), evidence.texts
     if texts is not None and texts.words.nnz and settings.text_worth > 0:
-        evidence = np.asarray(user_items.sum(axis=0), dtype=np.float64).ravel()
-        items, content = with_text(texts, items, evidence, settings.text_worth)
+        likes = np.asarray(user_items.sum(axis=0), dtype=np.float64).ravel()
+        items, content = with_text(texts, items, likes, settings.text_worth)
     degree = np.diff(user_items.indptr)
     return ChannelModel(
         name=name,
@@ -91,7 +91,9 @@ def assemble(
         unobserved_weight=als.unobserved_weight,
         regularization=als.regularization,
         regularization_exponent=als.regularization_exponent,
+        bias=als.bias,
         blend=settings.blend,
+        trend=settings.trend if evidence.recency is not None else 0.0,
         user_factors=users,
         item_factors=items,
         item_gram=_gram(items),
@@ -109,7 +111,9 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
     """The solver's settings; without an α0 of its own, one that fits the density of the data."""
     density = float(user_items.data.sum(dtype=np.float64)) / max(user_items.shape[0] * user_items.shape[1], 1)
     alpha0 = settings.unobserved_weight or float(np.clip(UNSEEN_TO_SEEN * density, 1e-4, 1.0))
-    return AlsSettings(settings.factors, settings.iterations, alpha0, settings.regularization, settings.regularization_exponent, seed=seed)
+    return AlsSettings(
+        settings.factors, settings.iterations, alpha0, settings.regularization, settings.regularization_exponent, seed, settings.bias
+    )
 
 
 def no_neighbours(n_items: int) -> Neighbours:

@@ -28,9 +28,18 @@ def fold_in(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.f
                 weights.indptr[start : part.stop + 1], weights.indices, weights.data, model.item_factors, model.item_gram,
                 model.unobserved_weight, reg[part],
             )  # fmt: skip
-            factors[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+            factors[part] = _solved(left, right, model.bias)
     factors[np.diff(weights.indptr) == 0] = 0
     return factors
+
+
+def _solved(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], bias: bool) -> npt.NDArray[np.float64]:
+    """x of left x = right, row by row; with `bias` column 0 of x is 1, and the rest fits it."""
+    if not bias:
+        return np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    found = np.ones_like(right)
+    found[:, 1:] = np.linalg.solve(left[:, 1:, 1:], (right[:, 1:] - left[:, 1:, 0])[:, :, None])[:, :, 0]
+    return found
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -44,9 +44,13 @@ class ModelSettings(StrictModel):
     regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
     regularization_exponent: float = Field(default=1.0, ge=0, le=1, description="ν: 1 = rows with more evidence are pulled harder")
     half_life: Duration | None = Field(default=timedelta(days=90), description="age at which an event counts half; null: never fades")
-    recent_half_life: Duration = Field(default=timedelta(days=14), description="the same for what is popular now")
+    recent_half_life: Duration | None = Field(
+        default=None, description="the same for what is popular now; null: that by which the newest signs are foretold best"
+    )
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
+    bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
+    trend: float = Field(default=0.3, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
     similar: SimilarSettings = SimilarSettings()
     text_worth: float = Field(default=3.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
 

@@ -68,10 +68,11 @@ class Bench:
         unit, user_items = self._part("taste", base, lambda: confidence(evidence, self.code, settings.transfer))
         als = resolve_als(user_items, settings, self.seed)
         factors = self._part("factors", (base, als), lambda: self._factors(user_items, als))
-        fallback: Fallback = self._part("fallback", base, lambda: fallback_of(evidence, self.code, settings.transfer))
+        lately = (base, settings.recent_half_life)
+        fallback: Fallback = self._part("fallback", lately, lambda: fallback_of(evidence, self.code, settings.transfer))
         repeat = settings.similar.repeat if situation.asked.exclude is None else 0.0
         similar = self._similar(settings, base, user_items, repeat)
-        return assemble(self.name, self.code, settings, unit, user_items, als, factors, similar, fallback, evidence.texts)
+        return assemble(self.name, self.code, settings, evidence, unit, user_items, als, factors, similar, fallback)
 
     def _factors(self, user_items: sparse.csr_matrix, als: AlsSettings) -> tuple[Factors, Factors]:
         return fit_als(user_items, als, threads=self.threads, progress=lambda done, total: self._step("factors", done, total))

@@ -10,13 +10,14 @@ from numba import njit
 from scipy import sparse
 
 from notif_rec.models.fold_in import fold_in
-from notif_rec.models.model import ALS, CONTENT, SIMILAR, SOURCES, ChannelModel
+from notif_rec.models.model import ALS, CONTENT, RECENT, SIMILAR, SOURCES, ChannelModel
 from notif_rec.models.taste import Taste, channel_weights, saturate
 from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
 
 __all__ = ["SOURCES", "Candidates", "Lists", "retrieve"]
 
 MOST_BLEND = 0.9  # with more of the walk, new items are not made longer still
+FAINT = 1e-6  # of the most popular item's share: less is not told apart
 MOSTLY = 0.5  # an item whose factors are mostly its text's is called content
 
 
@@ -93,14 +94,18 @@ def _known_users(
     k: int,
     threads: int,
 ) -> None:
-    """Blend: (1 − b) z(ALS) + b z(similar), z over all items of the model, whoever is eligible."""
+    """Blend: (1 − b) z(ALS) + b z(similar) + trend z(log popularity of late), z over all items of the model, whoever is eligible."""
     mean, spread = _als_moments(model, vectors)
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
-    scaled = (vectors * factor[:, None]).astype(np.float32)
-    chosen = top_k(scaled, _items(model), k, allowed, _walk(model, weights), threads=threads)
+    scaled, items = (vectors * factor[:, None]).astype(np.float32), _items(model)
+    trend = _trend(model)
+    if model.trend > 0:  # one more factor, on which users agree
+        scaled = np.column_stack([scaled, np.full(len(scaled), model.trend, np.float32)])
+        items = np.column_stack([items, trend])
+    chosen = top_k(scaled, items, k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
     result.score[rows] = chosen.score - (mean * factor)[:, None]
-    result.source[rows] = _sources(model, chosen, result.score[rows])
+    result.source[rows] = _sources(model, chosen, result.score[rows], model.trend * trend)
 
 
 def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -120,6 +125,15 @@ def _items(model: ChannelModel) -> npt.NDArray[np.float32]:
     return items
 
 
+def _trend(model: ChannelModel) -> npt.NDArray[np.float32]:
+    """(n_items,) z of the logarithm of what is popular of late; towards 0 for items that are too new to tell."""
+    share = model.fallback.score[-1].astype(np.float64)
+    told = np.log(np.maximum(share, FAINT * share.max(initial=0.0)) + 1e-300)
+    spread = told.std() if len(told) else 0.0
+    found: npt.NDArray[np.float32] = ((told - told.mean()) / spread * (1 - model.content)).astype(np.float32) if spread > 0 else 0 * share
+    return found
+
+
 def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
     near = model.similar
     if model.blend == 0 or not len(near.item_index):
@@ -128,10 +142,15 @@ def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
     return Walk(float(model.blend), *profile, near.offsets, near.item_index, near.weight)
 
 
-def _sources(model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
-    """The stronger part of each score; a new item is its text's."""
-    source = np.where((chosen.walked != 0) & (chosen.walked > score - chosen.walked), SIMILAR, ALS)
+def _sources(
+    model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64], trend: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int8]:
+    """The strongest part of each score; a new item is its text's."""
+    lately = trend[chosen.item]
+    taste = score - chosen.walked - lately
+    source = np.where((chosen.walked != 0) & (chosen.walked > taste), SIMILAR, ALS)
     source[(model.content[chosen.item] > MOSTLY) & (source == ALS)] = CONTENT
+    source[lately > np.maximum(taste, chosen.walked)] = RECENT
     source[chosen.item < 0] = -1
     return source.astype(np.int8)
 

@@ -17,17 +17,22 @@ from notif_rec.models.model import Segments
 from notif_rec.models.segments import choose_segments, read_attributes
 from notif_rec.models.settings import ModelSettings
 from notif_rec.models.text import Texts, read_texts
+from notif_rec.models.trend import choose_half_life
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Signs of taste before `as_of`, by half-life; users, items and segments are the same in all of them."""
+    """Signs of taste before `as_of`, by half-life; users, items and segments are the same in all of them.
+
+    lately: the half-life by which what is popular is foretold best.
+    """
 
     as_of: datetime
     tastes: Mapping[timedelta | None, Interactions]
     segments: Segments
     segment: npt.NDArray[np.int32]  # (n_users,) row of `segments`, -1 none
     texts: Texts
+    lately: timedelta
 
     @property
     def known(self) -> Interactions:
@@ -37,7 +42,7 @@ class Reading:
     def evidence(self, settings: ModelSettings) -> Evidence:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
-        recency = read.recency(self.as_of, settings.recent_half_life)
+        recency = read.recency(self.as_of, settings.recent_half_life or self.lately)
         return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts)
 
 
@@ -50,7 +55,8 @@ def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetim
     known = next(iter(tastes.values()))
     first = int(known.last_us.min()) if len(known.last_us) else 0
     texts = read_texts(con, known.item_codes, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
-    return Reading(as_of, tastes, *_segments(con, known), texts)
+    lately = choose_half_life(known.taste.item_index, known.last_us, len(known.item_codes))
+    return Reading(as_of, tastes, *_segments(con, known), texts, lately)
 
 
 def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:

@@ -1,0 +1,56 @@
+"""How fast what is popular changes: the half-life by which the newest signs of taste are foretold best."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from notif_rec.models.popularity import RECENT_PRIOR
+
+DEFAULT = timedelta(days=14)
+HALF_LIVES = tuple(timedelta(hours=h) for h in (2, 6, 12, 24, 72, 168, 336, 720, 2160, 8760))
+SLICE_US = 86_400_000_000  # lists are made once a day, and used until the next
+SLICES = 14  # the newest days that are foretold
+MOST_SIGNS = 4_000_000  # the newest ones are enough
+LEAST_SIGNS = 200  # on those days
+Floats = npt.NDArray[np.float64]
+
+
+def choose_half_life(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64], n_items: int) -> timedelta:
+    """Of HALF_LIVES the one whose decayed counts, before each of the newest days, make that day's signs most likely.
+
+    item, at_us: one entry a sign of taste. With too few signs to tell, DEFAULT.
+    """
+    if len(at_us) > MOST_SIGNS:
+        newest = np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
+        item, at_us = item[newest], at_us[newest]
+    if not len(at_us):
+        return DEFAULT
+    days_ago = (int(at_us.max()) - at_us) // SLICE_US
+    told = days_ago < SLICES
+    if told.sum() < LEAST_SIGNS or told.all():
+        return DEFAULT
+    order = np.argsort(days_ago, kind="stable")
+    item, age, days = item[order], (int(at_us.max()) - at_us[order]) / SLICE_US, days_ago[order]
+    start = np.searchsorted(days, np.arange(SLICES + 1))
+    before = np.bincount(item[start[SLICES] :], minlength=n_items) + 1.0 / n_items
+    likely = [_likelihood(item, age, start, before / before.sum(), half_life, n_items) for half_life in HALF_LIVES]
+    return HALF_LIVES[len(likely) - 1 - int(np.argmax(likely[::-1]))]
+
+
+def _likelihood(
+    item: npt.NDArray[np.integer], age: Floats, start: npt.NDArray[np.integer], all_time: Floats, half_life: timedelta, n_items: int
+) -> float:
+    """Σ log share of the signs of each day, oldest first, by what came before that day. age: days before the newest sign, ascending."""
+    rate = timedelta(days=1) / half_life
+    old = slice(start[SLICES], None)
+    counts = np.bincount(item[old], weights=np.exp2(-(age[old] - SLICES) * rate), minlength=n_items)  # as it is SLICES days ago
+    total = 0.0
+    for day in range(SLICES - 1, -1, -1):
+        inside = slice(start[day], start[day + 1])
+        share = (counts + RECENT_PRIOR * all_time) / (counts.sum() + RECENT_PRIOR)
+        total += float(np.log(share[item[inside]]).sum())
+        counts = counts * np.exp2(-rate) + np.bincount(item[inside], weights=np.exp2(-(age[inside] - day) * rate), minlength=n_items)
+    return total
