@@ -39,7 +39,7 @@ ARRAYS: dict[str, type[np.generic]] = {
     "fallback_order": np.int32,
 }
 SCALARS = (
-    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "bias", "blend", "trend",
+    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "bias", "blend", "trend", "prior",
     "n_users", "n_items", "n_interactions",
 )  # fmt: skip
 

@@ -94,6 +94,7 @@ def assemble(
         bias=als.bias,
         blend=settings.blend,
         trend=settings.trend if evidence.recency is not None else 0.0,
+        prior=settings.prior,
         user_factors=users,
         item_factors=items,
         item_gram=_gram(items),

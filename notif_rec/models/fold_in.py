@@ -36,7 +36,7 @@ def fold_in(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.f
 def _solved(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], bias: bool) -> npt.NDArray[np.float64]:
     """x of left x = right, row by row; with `bias` column 0 of x is 1, and the rest fits it."""
     if not bias:
-        return np.linalg.solve(left, right[:, :, None])[:, :, 0]
+        return np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0], dtype=np.float64)
     found = np.ones_like(right)
     found[:, 1:] = np.linalg.solve(left[:, 1:, 1:], (right[:, 1:] - left[:, 1:, 0])[:, :, None])[:, :, 0]
     return found

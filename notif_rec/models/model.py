@@ -50,9 +50,10 @@ class ChannelModel:
 
     code: the channel's place in the config. unit: the weight of a typical pair. unobserved_weight, regularization and its
     exponent: as fitted, for fold-in. bias: whether column 0 of the factors is 1 for every user. blend: share of similar items in
-    taste. trend: weight of what `fallback` says of everybody, beside taste. user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,)
-    float32, how far an item is new and placed by its text, 1 to 0. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the
-    item factors. n_*: users, items and pairs with an own event or any other.
+    taste. trend: weight of what `fallback` says of everybody, beside taste; prior: pairs that it is worth besides.
+    user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,) float32, how far an item is new and placed
+    by its text, 1 to 0. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the item factors. n_*: users, items and pairs
+    with an own event or any other.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ChannelModel:
     bias: bool
     blend: float
     trend: float
+    prior: float
     user_factors: npt.NDArray[np.float32]
     item_factors: npt.NDArray[np.float32]
     item_gram: npt.NDArray[np.float64]

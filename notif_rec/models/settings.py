@@ -50,7 +50,10 @@ class ModelSettings(StrictModel):
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
     bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
-    trend: float = Field(default=0.3, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
+    trend: float = Field(default=0.1, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
+    prior: float = Field(
+        default=3.0, ge=0, le=1000, description="typical pairs that what is popular is worth against the taste of a user with few"
+    )
     similar: SimilarSettings = SimilarSettings()
     text_worth: float = Field(default=3.0, ge=0, le=1e6, description="typical pairs that the text of an item is worth; 0: no text")
 

@@ -10,14 +10,14 @@ from numba import njit
 from scipy import sparse
 
 from notif_rec.models.fold_in import fold_in
-from notif_rec.models.model import ALS, CONTENT, RECENT, SIMILAR, SOURCES, ChannelModel
+from notif_rec.models.model import ALS, CONTENT, SIMILAR, SOURCES, ChannelModel
 from notif_rec.models.taste import Taste, channel_weights, saturate
 from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
 
 __all__ = ["SOURCES", "Candidates", "Lists", "retrieve"]
 
 MOST_BLEND = 0.9  # with more of the walk, new items are not made longer still
-FAINT = 1e-6  # of the most popular item's share: less is not told apart
+LEAST_EVIDENCE = 0.1  # typical pairs: fewer are as good as none
 MOSTLY = 0.5  # an item whose factors are mostly its text's is called content
 
 
@@ -94,18 +94,15 @@ def _known_users(
     k: int,
     threads: int,
 ) -> None:
-    """Blend: (1 − b) z(ALS) + b z(similar) + trend z(log popularity of late), z over all items of the model, whoever is eligible."""
+    """Blend: (1 − b) z(ALS) + b z(similar) + (trend + prior / evidence) z(√popularity), z over all items, whoever is eligible."""
     mean, spread = _als_moments(model, vectors)
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
-    scaled, items = (vectors * factor[:, None]).astype(np.float32), _items(model)
-    trend = _trend(model)
-    if model.trend > 0:  # one more factor, on which users agree
-        scaled = np.column_stack([scaled, np.full(len(scaled), model.trend, np.float32)])
-        items = np.column_stack([items, trend])
-    chosen = top_k(scaled, items, k, allowed, _walk(model, weights), threads=threads)
+    trend, trust = _trend(model), _trust(model, weights)
+    scaled = np.column_stack([vectors * factor[:, None], trust]).astype(np.float32)  # one more factor, on which users agree
+    chosen = top_k(scaled, np.column_stack([_items(model), trend]), k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
     result.score[rows] = chosen.score - (mean * factor)[:, None]
-    result.source[rows] = _sources(model, chosen, result.score[rows], model.trend * trend)
+    result.source[rows] = _sources(model, chosen, result.score[rows], trust[:, None] * trend[chosen.item])
 
 
 def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -126,12 +123,17 @@ def _items(model: ChannelModel) -> npt.NDArray[np.float32]:
 
 
 def _trend(model: ChannelModel) -> npt.NDArray[np.float32]:
-    """(n_items,) z of the logarithm of what is popular of late; towards 0 for items that are too new to tell."""
-    share = model.fallback.score[-1].astype(np.float64)
-    told = np.log(np.maximum(share, FAINT * share.max(initial=0.0)) + 1e-300)
-    spread = told.std() if len(told) else 0.0
-    found: npt.NDArray[np.float32] = ((told - told.mean()) / spread * (1 - model.content)).astype(np.float32) if spread > 0 else 0 * share
+    """(n_items,) z of the root of what is popular of late; towards 0 for items that are too new to tell."""
+    told = np.sqrt(np.asarray(model.fallback.score[-1], dtype=np.float64))
+    spread = float(told.std()) if len(told) else 0.0
+    found: npt.NDArray[np.float32] = ((told - told.mean()) / (spread or 1.0) * (1 - model.content)).astype(np.float32)
     return found
+
+
+def _trust(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+    """(n_users,) weight of what is popular: the less is known of a user, the more."""
+    evidence = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
+    return model.trend + model.prior / np.maximum(evidence, LEAST_EVIDENCE)
 
 
 def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
@@ -142,15 +144,13 @@ def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
     return Walk(float(model.blend), *profile, near.offsets, near.item_index, near.weight)
 
 
-def _sources(
-    model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64], trend: npt.NDArray[np.float32]
-) -> npt.NDArray[np.int8]:
-    """The strongest part of each score; a new item is its text's."""
-    lately = trend[chosen.item]
+def _sources(model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64], lately: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """The strongest part of each score, `lately` that of what is popular; a new item is its text's."""
     taste = score - chosen.walked - lately
     source = np.where((chosen.walked != 0) & (chosen.walked > taste), SIMILAR, ALS)
     source[(model.content[chosen.item] > MOSTLY) & (source == ALS)] = CONTENT
-    source[lately > np.maximum(taste, chosen.walked)] = RECENT
+    by_crowd = lately > np.maximum(taste, chosen.walked)
+    source[by_crowd] = model.fallback.source[-1][chosen.item[by_crowd]]
     source[chosen.item < 0] = -1
     return source.astype(np.int8)
 

@@ -41,8 +41,9 @@ def rank_all(model: ChannelModel, popularity: Mapping[str, Fallback], asked: Ask
     lists = {name: _unpersonal(model, fallback, asked, k, threads) for name, fallback in popularity.items()}
     if asked.exclude is None:
         lists[OWN_FREQUENT] = own_frequent(asked, model.code, lists[POPULAR], k)
-    for name, share, trend in ((SIMILAR, 1.0, 0.0), (ALS, 0.0, 0.0), (BLEND, model.blend, model.trend)):
-        lists[name] = rank(replace(model, blend=share, trend=trend), asked, k, threads=threads)
+    for name, share in ((SIMILAR, 1.0), (ALS, 0.0)):
+        lists[name] = rank(replace(model, blend=share, trend=0.0, prior=0.0), asked, k, threads=threads)
+    lists[BLEND] = rank(model, asked, k, threads=threads)
     return lists
 
 

@@ -35,3 +35,11 @@ def test_a_users_factors_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPa
         assert fold_in(model, weights[user])[0].tobytes() == whole[user].tobytes()
     monkeypatch.setattr(module, "MOST_CELLS", 3 * 16 * 16)
     assert fold_in(model, weights).tobytes() == whole.tobytes()
+
+
+def test_with_bias_a_newcomer_is_1_in_column_0_and_fits_in_the_rest() -> None:
+    data = pairs()
+    model = fit_channel("push", 0, Evidence(taste_of(data, 0), 23), KNOBS.model_copy(update={"bias": True}), seed=1)
+    found = fold_in(model, saturate(channel_weights(taste_of(data, 0), 0, 0.5, 23), model.unit))
+    assert (found[:5, 0] == (np.diff(data.indptr)[:5] > 0)).all()
+    np.testing.assert_allclose(found, model.user_factors, atol=0.05)

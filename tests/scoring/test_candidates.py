@@ -81,8 +81,8 @@ def test_a_user_gets_the_same_in_any_company(seed: int, blend: float, strange: b
 
 @pytest.mark.parametrize("blend", [0.0, 0.4, 1.0])
 def test_scores_are_the_blend_of_standard_scores(blend: float) -> None:
-    fitted = model(blend)
-    found = ask(np.arange(N_USERS), N_ITEMS, blend)
+    fitted = replace(model(blend), trend=0.2, prior=5.0)
+    found = retrieve(fitted, taste_of(pairs(), 0), np.arange(N_USERS), N_ITEMS)
     als = fitted.user_factors.astype(float) @ fitted.item_factors.astype(float).T
     weights = saturate(channel_weights(taste_of(pairs(), 0), 0, 0.5, N_ITEMS), fitted.unit).toarray().astype(float)
     near = fitted.similar
@@ -92,13 +92,16 @@ def test_scores_are_the_blend_of_standard_scores(blend: float) -> None:
         spread = x.std(axis=1, keepdims=True)
         return np.where(spread > 0, (x - x.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1), 0)  # type: ignore[no-any-return]
 
-    expected = (1 - blend) * standard(als) + blend * standard(walk)
+    crowd = standard(np.sqrt(fitted.fallback.score[-1].astype(float))[None, :])
+    trust = 0.2 + 5.0 / np.maximum(weights.sum(axis=1, keepdims=True), 0.1)
+    expected = (1 - blend) * standard(als) + blend * standard(walk) + trust * crowd
     for u in KNOWN:
         np.testing.assert_allclose(found.score[u], np.take(expected[u], found.item_index[u]), atol=1e-4)
 
 
 def test_strangers_with_taste_are_folded_in_and_rank_much_as_known_users() -> None:
-    known, strange = (ask(KNOWN, 5, 0.0, strange) for strange in (False, True))
+    alone = replace(model(0.0), prior=0.0)
+    known, strange = (retrieve(alone, taste_of(pairs()[KNOWN], 0), who, 5) for who in (KNOWN, np.full(len(KNOWN), -1)))
     same = [len(set(a) & set(b)) for a, b in zip(known.item_index.tolist(), strange.item_index.tolist(), strict=True)]
     assert np.mean(same) > 4
     assert (strange.source[0] == ALS).all()
@@ -124,11 +127,20 @@ def test_items_excluded_that_the_model_does_not_know_change_nothing() -> None:
 
 
 def test_each_candidate_says_what_made_it() -> None:
-    assert set(np.unique(ask(KNOWN[:5], blend=1.0).source)) == {SIMILAR}
-    assert set(np.unique(ask(KNOWN[:5], blend=0.0).source)) == {ALS}
-    fresh = replace(model(0.0), content=np.ones(N_ITEMS, np.float32))
-    found = retrieve(fresh, taste_of(pairs()[KNOWN[:5]], 0), KNOWN[:5], 5)
-    assert set(np.unique(found.source)) == {CONTENT}
+    def sources(blend: float, **changes: object) -> set[int]:
+        made = replace(model(blend), **{"prior": 0.0, **changes})  # type: ignore[arg-type]
+        return set(np.unique(retrieve(made, taste_of(pairs()[KNOWN[:5]], 0), KNOWN[:5], 5).source).tolist())
+
+    assert sources(1.0) == {SIMILAR} and sources(0.0) == {ALS}
+    assert sources(0.0, content=np.ones(N_ITEMS, np.float32)) == {CONTENT}
+    assert sources(0.4, trend=100.0) <= {POPULAR, RECENT}
+
+
+def test_a_prior_of_many_pairs_leaves_what_is_popular_alone() -> None:
+    lists = [retrieve(replace(model(), prior=prior), taste_of(pairs()[KNOWN], 0), KNOWN, 3).item_index for prior in (0.0, 2.0, 1e6)]
+    popular = model().fallback.order[-1]
+    shared = [np.isin(found, popular[:3]).sum(axis=1) for found in lists]
+    assert (shared[2] == 3).all() and (shared[0] <= shared[1]).mean() > 0.8
 
 
 def test_a_model_without_any_event_still_fills_lists() -> None:
