@@ -111,6 +111,7 @@ def _describe(model: Model) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the model in `folder` says of itself; DataError where there is none, or one of another version."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from notif_rec.planning.alternatives import list_menus
 from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import TRANSACTIONAL, choose, past_of, pool_of, takings_by
 from notif_rec.planning.context import PlanContext
-from notif_rec.planning.menus import Menus, joined, merged
+from notif_rec.planning.menus import Menus, joined, merged, picked
 from notif_rec.planning.offered import unpack_offers
 from notif_rec.tables import schema
 
@@ -47,9 +47,13 @@ class Listed:
     menus: Menus
 
     def after(self, before: Listed) -> Listed:
-        """With the entries that an earlier pass over the same users told."""
+        """With the entries that an earlier pass over the same users told; not for those for whom chance decides: prices move its draw."""
         menus, order = merged(before.menus, self.menus)
-        return replace(self, menus=menus, bits=np.concatenate([before.bits, self.bits])[order])
+        owner, fresh = np.repeat(np.arange(menus.n), np.diff(menus.start)), order >= len(before.bits)
+        kept = np.flatnonzero(fresh | ~self.alone[owner])
+        start = np.concatenate(([0], np.cumsum(np.bincount(owner[kept], minlength=menus.n))))
+        bits = np.concatenate([before.bits, self.bits])[order][kept]
+        return replace(self, menus=Menus(start, menus.value[kept], *picked(menus, kept)), bits=bits)
 
 
 def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
