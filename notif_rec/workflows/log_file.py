@@ -24,6 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 NUMBERS = ("reward", "propensity", "target_propensity", "predicted", "predicted_target")
 LOG_COLUMNS = ("user_id", "item_id", *NUMBERS)
+MOST_WORDS = 50  # a feature in words has no more distinct ones
 BLANK_PROPENSITY = "rows without a propensity"
 
 
@@ -84,7 +85,8 @@ def read_log_file(path: Path, mapping: Mapping[str, str], constants: Mapping[str
     Rows whose propensity is blank are left out and counted.
     """
     names = tuple(dict.fromkeys((*LOG_COLUMNS, *more)))
-    text, line = _columns(path, TableColumns("logs", names, ("reward", "propensity", *more), frozenset(names), False), mapping, constants)
+    required = ("reward", "propensity", *more)
+    text, line = columns_of(path, TableColumns("logs", names, required, frozenset(names), False), mapping, constants)
     known = pc.not_equal(text["propensity"], "").to_numpy(zero_copy_only=False)
     if not known.any():
         raise DataError(
@@ -98,13 +100,14 @@ def read_log_file(path: Path, mapping: Mapping[str, str], constants: Mapping[str
 
 def read_table(path: Path, required: tuple[str, ...]) -> LogFile:
     """Every column of a small file, which must have the `required` ones."""
-    text, line = _columns(path, TableColumns("a policy", required, required, frozenset(required), True), {}, {})
+    text, line = columns_of(path, TableColumns("a policy", required, required, frozenset(required), True), {}, {})
     return LogFile(path, text, line, {})
 
 
-def _columns(
+def columns_of(
     path: Path, columns: TableColumns, mapping: Mapping[str, str], constants: Mapping[str, str]
 ) -> tuple[dict[str, pa.Array], npt.NDArray[np.int64]]:
+    """The texts of the columns that the file has, or that constants stand for, and the line of each row; DataError where it is broken."""
     source, options = examine(path), ReadOptions(mapping, constants)
     check_options(columns, options)
     file = open_parquet(source, columns, options) if source.kind == "parquet" else open_csv(source, columns, options)
@@ -115,6 +118,22 @@ def _columns(
     text = {name: _joined([block.columns.get(name, block.extras.get(name)) for block in blocks]) for name in present}
     line = np.concatenate([block.line for block in blocks]) if blocks else np.zeros(0, dtype=np.int64)
     return text | {name: pa.repeat(pa.scalar(value), len(line)) for name, value in constants.items()}, line
+
+
+def feature_columns(logs: LogFile, name: str) -> list[FloatArray]:
+    """A feature: a column of numbers as it is, one of words as one column a word."""
+    text = logs.text[name]
+    if pc.all(pc.match_substring_regex(text, r"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*$")).as_py():
+        return [logs.numbers(name)]
+    code, words = logs.codes(name)
+    if len(words) > MOST_WORDS:
+        row = int(np.argmax(~pc.match_substring_regex(text, r"^[0-9.]").to_numpy(zero_copy_only=False)))
+        shown = text[row].as_py()
+        raise DataError(
+            f"{logs.path}: --features {name}: {len(words):,} distinct texts, at most {MOST_WORDS} (line {logs.line[row]}: '{shown}')",
+            "features are numbers, or few words",
+        )
+    return [(code == at).astype(np.float64) for at in range(len(words))]
 
 
 def _refuse_rejects(path: Path, block: Block) -> None:

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from notif_rec.causal.logged import Logged, one_choice_a_row
 from notif_rec.causal.reward_model import RewardModel, fit_reward
 from notif_rec.errors import DataError, UsageError
-from notif_rec.workflows.log_file import LogFile, read_log_file
+from notif_rec.workflows.log_file import LogFile, feature_columns, read_log_file
 from notif_rec.workflows.ope import LOGGED, OpeResult, answer
 from notif_rec.workflows.target_policy import TargetPolicy, read_policy_file, target_policy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-MOST_WORDS = 50  # a feature in words has no more distinct ones
 
 
 def evaluate_logs(
@@ -80,7 +78,7 @@ def _model(
             )
         return None
     choice, names = logs.codes("item_id")
-    columns = [column for name in features for column in _feature(logs, name)]
+    columns = [column for name in features for column in feature_columns(logs, name)]
     matrix = np.stack(columns, axis=1) if columns else np.zeros((logs.rows, 0))
     return fit_reward(reward, choice, len(names), matrix, cluster, seed)
 
@@ -95,19 +93,3 @@ def _predictions(logs: LogFile, policy: TargetPolicy, model: RewardModel | None)
             f"{logs.path}: predicted and predicted_target go together, and only '{given[0]}' is there", "bring both, or neither"
         )
     return (logs.numbers("predicted"), logs.numbers("predicted_target")) if given else (None, None)
-
-
-def _feature(logs: LogFile, name: str) -> list[FloatArray]:
-    """A column of numbers as it is, one of words as one column a word."""
-    text = logs.text[name]
-    if pc.all(pc.match_substring_regex(text, r"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*$")).as_py():
-        return [logs.numbers(name)]
-    code, words = logs.codes(name)
-    if len(words) > MOST_WORDS:
-        row = int(np.argmax(~pc.match_substring_regex(text, r"^[0-9.]").to_numpy(zero_copy_only=False)))
-        shown = text[row].as_py()
-        raise DataError(
-            f"{logs.path}: --features {name}: {len(words):,} distinct texts, at most {MOST_WORDS} (line {logs.line[row]}: '{shown}')",
-            "features are numbers, or few words",
-        )
-    return [(code == at).astype(np.float64) for at in range(len(words))]
