@@ -238,6 +238,14 @@ BROKEN = {
     "holdout above all": ("holdout: 5\n", ["c.yml:1: holdout: 5 is not at most 1"]),
     "guard as a number": ("guards: {max_change: 0.5}\n", ["c.yml:1: guards.max_change: 0.5 is not a percentage; write 50% or 2.5%"]),
     "unknown zone": ("timezone: Europe/Berlim\n", ["c.yml:1: timezone: unknown time zone 'Europe/Berlim'; did you mean 'Europe/Berlin'?"]),
+    "bias of implicit": (
+        "model: {bias: true}\n",
+        ["c.yml:1: model.bias: solver: implicit knows no bias; write solver: diagonal beside it, or bias: false"],
+    ),
+    "a channel's own solver without the bias of all": (
+        "model: {bias: true, solver: diagonal}\nchannels: {push: {consent: yes, model: {solver: implicit}}}\n",
+        ["c.yml:2: channels.push.model.solver: solver: implicit knows no bias; write solver: diagonal beside it, or bias: false"],
+    ),
     "version of tomorrow": ("version: 2\n", ["c.yml:1: version: 2 is not one of 1"]),
     "offers without end": ("max_offers: 65\n", ["c.yml:1: max_offers: 65 is not at most 64"]),
     "fixed column again": (

@@ -14,6 +14,7 @@ from notif_rec.tables import OUTCOMES
 
 RESERVED = frozenset(("user_id", "timezone", "created_at", "created", "channel", "all", "any"))
 TASTE = {"clicked": 4.0, "opened": 1.0}  # the outcomes that may be signs of taste, and their weight unless the config says another
+NEEDS_DIAGONAL = "solver: implicit knows no bias; write solver: diagonal beside it, or bias: false"
 MAX_CATEGORIES = 64  # sends keep the categories that somebody counts as bits of one word
 
 
@@ -25,7 +26,7 @@ def cross_problems(value: Mapping[str, Any]) -> list[Problem]:
     if names:
         found += [*_channel_problems(names, channels, value.get("candidates", 50)), *_use_problems(value, names)]
         found += quota_problems(_entries(value.get("quotas")), channels)
-    return found
+    return [*found, *_model_problems(value.get("model"), channels if names else {})]
 
 
 def _event_problems(events: object) -> Iterator[Problem]:
@@ -70,6 +71,21 @@ def _use_problems(value: Mapping[str, Any], names: list[str]) -> Iterator[Proble
         channel = entry.get("channel")
         if isinstance(channel, str) and channel not in names:
             yield ("quotas", i, "channel"), f"unknown channel '{channel}'{did_you_mean(channel, names)}"
+
+
+def _model_problems(model: object, channels: Mapping[str, Any]) -> Iterator[Problem]:
+    """ALS settings that do not go together, for all or in a channel, whose keys lie upon those for all."""
+    base = model if isinstance(model, dict) else {}
+    if _is_biased_implicit(base):
+        yield ("model", "bias"), NEEDS_DIAGONAL
+    for name, channel in channels.items():
+        own = channel.get("model") if isinstance(channel, dict) else None
+        if isinstance(own, dict) and not own.keys().isdisjoint(("bias", "solver")) and _is_biased_implicit({**base, **own}):
+            yield ("channels", name, "model", "bias" if "bias" in own else "solver"), NEEDS_DIAGONAL
+
+
+def _is_biased_implicit(model: Mapping[str, Any]) -> bool:
+    return model.get("bias") is True and model.get("solver", "implicit") == "implicit"
 
 
 def _category_problems(value: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from notif_rec.models.als import AlsSettings, Factors, fit_als
+from notif_rec.models.als import fit_als
+from notif_rec.models.als_loss import AlsSettings, Factors
 from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
@@ -113,7 +114,14 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
     density = float(user_items.data.sum(dtype=np.float64)) / max(user_items.shape[0] * user_items.shape[1], 1)
     alpha0 = settings.unobserved_weight or float(np.clip(UNSEEN_TO_SEEN * density, 1e-4, 1.0))
     return AlsSettings(
-        settings.factors, settings.iterations, alpha0, settings.regularization, settings.regularization_exponent, seed, settings.bias
+        factors=settings.factors,
+        iterations=settings.iterations,
+        unobserved_weight=alpha0,
+        regularization=settings.regularization,
+        regularization_exponent=settings.regularization_exponent,
+        seed=seed,
+        bias=settings.bias,
+        solver=settings.solver,
     )
 
 

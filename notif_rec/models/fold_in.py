@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numba import njit
 from scipy import sparse
 
-from notif_rec.models.als import row_regularization
+from notif_rec.models.als_loss import row_regularization
 from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.model import ChannelModel
 

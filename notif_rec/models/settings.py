@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from notif_rec.strict_yaml import Duration, StrictModel
+
+Solver = Literal["implicit", "diagonal"]
 
 
 class SimilarSettings(StrictModel):
@@ -48,7 +51,10 @@ class ModelSettings(StrictModel):
         default=None, description="the same for what is popular now; null: that by which the newest signs are foretold best"
     )
     transfer: float = Field(default=0.5, ge=0, le=1, description="weight of other channels and organic events against a channel's own")
-    bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste")
+    solver: Solver = Field(
+        default="implicit", description="of ALS: implicit's compiled kernel, or diagonal, our own: the same loss, less work, bias"
+    )
+    bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste; needs solver: diagonal")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     trend: float = Field(default=0.1, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
     prior: float = Field(

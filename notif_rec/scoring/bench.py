@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from notif_rec.models.als import AlsSettings, Factors, fit_als
+from notif_rec.models.als import fit_als
+from notif_rec.models.als_loss import AlsSettings, Factors
 from notif_rec.models.fit import Evidence, assemble, confidence, fallback_of, no_neighbours, resolve_als
 from notif_rec.models.metrics import Targets, per_user
 from notif_rec.models.model import ChannelModel, Fallback
