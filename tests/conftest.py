@@ -15,6 +15,16 @@ settings.load_profile("house")
 NO_SPARK = "Spark is not tested"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes begin at either half of the list: one compiles what trains and the other what plans, and neither compiles both."""
+    train = [item for item in items if "models" in item.path.parts or item.path.name == "test_train.py"]
+    plan = [item for item in items if "planning" in item.path.parts]
+    placed = {*train, *plan}
+    others = [item for item in items if item not in placed]
+    half = max(0, len(items) // 2 - len(train))
+    items[:] = [*train, *others[:half], *plan, *others[half:]]
+
+
 @pytest.fixture(autouse=True)
 def log_level_left_alone() -> Iterator[None]:
     """A command run inside a test sets the level of the whole package; the next test starts afresh."""

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECIPE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
-DURATION_S = 600
+DURATION_S = 3600  # against a hang alone
 
 
 def blocks(text: str, language: str) -> list[str]:

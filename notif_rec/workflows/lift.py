@@ -150,7 +150,7 @@ def _measures(
     """Each outcome in both groups. since: (n,) from when on it counts for each user."""
     now.register("who", pa.table({"user": pa.array(codes, pa.int32()), "since": pa.array(since, pa.timestamp("us"))}))
     wanted = sorted({event for parts in names.values() for event in parts})
-    done = now.execute(DONE, {"until": until, "names": wanted}).to_arrow_table()
+    done = now.sql(DONE, params={"until": until, "names": wanted}).to_arrow_table()
     now.unregister("who")
     row = np.searchsorted(codes, done.column("user").to_numpy())
     event, times = np.array(done.column("event").to_pylist(), dtype=object), done.column("times").to_numpy().astype(np.float64)
@@ -174,7 +174,7 @@ def _reached(
     treated: BoolArray, plans: Sequence[PlanRow], until: datetime,
 ) -> tuple[list[Measure], tuple[str, ...]]:  # fmt: skip
     """The outcomes of those with a message, or a shadow of one; a note instead where something else than chance sorts them."""
-    found = now.execute(REACHED, {"plans": [plan.plan_id for plan in plans]}).to_arrow_table()
+    found = now.sql(REACHED, params={"plans": [plan.plan_id for plan in plans]}).to_arrow_table()
     row = np.searchsorted(codes, found.column("user").to_numpy())
     known = (row < len(codes)) & (codes[np.minimum(row, len(codes) - 1)] == found.column("user").to_numpy())
     since = np.full(len(codes), np.datetime64("NaT"), dtype="datetime64[us]")

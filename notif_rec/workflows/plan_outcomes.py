@@ -77,7 +77,7 @@ class Outcomes:
 def read_outcomes(store: Store, row: PlanRow, context: PlanContext, yardstick: Yardstick) -> Outcomes:
     """Every marketing send of the plan that was applied, and the value of what became of it."""
     with store.connect() as now:
-        rows = now.execute(LEDGER, {"plan": row.plan_id}).to_arrow_table()
+        rows = now.sql(LEDGER, params={"plan": row.plan_id}).to_arrow_table()
         key = rows.column("key").to_numpy()
         reward = _rewards(now, yardstick, key, row.as_of)
     first = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, dtype=np.int64)

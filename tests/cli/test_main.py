@@ -195,7 +195,7 @@ def test_as_of_defaults_to_now_or_to_none(install: Callable[[click.Command], Non
 
 
 def run(*line: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*NOTIF_REC, *line], capture_output=True, text=True, env=env, timeout=60, check=False, **more)
+    return subprocess.run([*NOTIF_REC, *line], capture_output=True, text=True, env=env, timeout=300, check=False, **more)
 
 
 @pytest.mark.parametrize("env", [{}, {"LANG": "C", "LC_ALL": "C"}, {"COLUMNS": "40"}, {"NO_COLOR": "1", "TERM": "dumb"}])
@@ -210,7 +210,7 @@ def test_help_without_stdin_or_into_a_closed_or_full_stdout() -> None:
     shell = [("<&-", 0), (">&-", 0), ("| head -1", 0)] + ([("> /dev/full", 1)] if Path("/dev/full").exists() else [])
     for how, code in shell:
         done = subprocess.run(
-            ["bash", "-c", f"set -o pipefail; {line} --help {how}"], capture_output=True, text=True, timeout=60, check=False
+            ["bash", "-c", f"set -o pipefail; {line} --help {how}"], capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == code, (how, done.stderr)
         assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
@@ -228,7 +228,7 @@ def test_no_help_page_imports_anything_heavy() -> None:
             assert main([name, '--help']) == 0, name
         print([name for name in sys.modules if name.split('.')[0] in {heavy} or 'workflows' in name])
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert [line for line in done.stdout.splitlines() if line.startswith("[")] == ["[]", "[]"]
 
 
