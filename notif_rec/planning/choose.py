@@ -92,6 +92,14 @@ def choose(offers: Offers, context: PlanContext) -> Choice:
     )
 
 
+def best_sets(offers: Offers, context: PlanContext) -> Selection:
+    """Each user's best set at the context's prices, whatever chance or the quotas' repair would make of it."""
+    pool, owner = pool_of(offers, context), offers.owner()
+    pool = pool._replace(price=pool.price + cost_ahead(pool, offers.users, context))
+    closed = offers.verdict.held[owner] & (pool.item_class != TRANSACTIONAL)
+    return _select(pool._replace(usable=np.where(closed, np.uint8(0), pool.usable)), past_of(offers), offers, context)
+
+
 def _dear(pool: Pool, past: Past, charged: FloatArray, ahead: FloatArray, context: PlanContext) -> BoolArray:
     """(n_offers,) what is not worth what the quotas charge, or takes of one that is used up."""
     dear = charged > 0

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.contents import MAX_BUILT, MAX_QUANTITY, fill_contents, item_moments
-from notif_rec.planning.context import PlanContext
+from notif_rec.planning.context import SHORT_SPACING, PlanContext
 from notif_rec.planning.drops import count_closed
 from notif_rec.planning.grid import STEP_US, has, is_empty
 from notif_rec.planning.offer_space import Built, Chances, Made, Work
@@ -27,6 +27,11 @@ from notif_rec.scoring.send_time import hour_weights
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 SPARE = 1  # messages a lane prepares beyond its room
+# In which order moments are given away, in thirds of a round: what is needed rarely comes late, so that few offers lose little.
+ROUND = 3
+LATE = (0, ROUND, ROUND, 2 * ROUND)  # by way of filling (contents.PLAIN and so on): alternatives, and those to one lane alone
+ALIKE = 3  # rounds to a lane's next moment where no rule keeps a gap: there all can share the best one
+TURNS = ROUND * (MAX_SLOTS + 4)
 
 
 @dataclass(frozen=True)
@@ -174,24 +179,27 @@ def _offer(
                     fate[lane, u, r] = touch | lane_touch[u, lane]
         n_built = fill_contents(u, item, words, room[u], lanes, items.categories, SPARE, work, built)
         find_slots(chances.hour_weight[u], lane_open[u], room[u], hour[zone[u]], lanes, n_moments, slots, anchors)
-        counts[u] = _meet(u, n_built, built, slots, item, hour[zone[u]], n_moments, items, lanes, chances, sent, first_us, made)
+        counts[u] = _meet(u, n_built, built, room[u], slots, item, hour[zone[u]], n_moments, items, lanes, chances, sent, first_us, made)
 
 
 @inner
 def _meet(
-    u: int, n_built: int, built: Any, slots: Any, item: Any, hour: Any, n_moments: int, items: Any, lanes: Any, chances: Any, sent: Any,
-    first_us: int, made: Any,
+    u: int, n_built: int, built: Any, room: Any, slots: Any, item: Any, hour: Any, n_moments: int, items: Any, lanes: Any, chances: Any,
+    sent: Any, first_us: int, made: Any,
 ) -> int:  # fmt: skip
-    """Gives messages their moments, round after round, until the user's offers are full; returns how many there are.
+    """Gives messages their moments, turn after turn, until the user's offers are full; returns how many there are.
 
-    In round s a plain message gets its s-th moment, the alternatives one round later and later.
+    A plain message gets its s-th moment in round s; alternatives, and what goes beyond the room, come later.
     """
     n, limit = 0, made.lane.shape[1]
-    for turn in range(MAX_SLOTS + 3):
+    for turn in range(TURNS):
         for b in range(n_built):
-            s = turn - built.way[b]
-            if s < 0 or n == limit:
+            spare = built.order[b] >= room[lanes.channel[built.lane[b]]]
+            late = turn - LATE[built.way[b]] - (ROUND if spare else 0) - min(built.order[b], ROUND - 1)
+            step = ROUND if lanes.spacing[built.lane[b]] > SHORT_SPACING else ROUND * ALIKE
+            if n == limit or late < 0 or late % step != 0:
                 continue
+            s = late // step
             moment = _pick(built.moments[b], slots[built.lane[b]], built.order[b], s, n_moments)
             if moment < 0 or _is_old(u, b, moment, built, item, lanes, sent, first_us):
                 continue

@@ -37,6 +37,7 @@ from notif_rec.tables import PLANNING_INPUT
 from notif_rec.workflows.allocate import Office, allocate
 from notif_rec.workflows.context import Planner, build_planner, newest_model
 from notif_rec.workflows.plans import sends_path
+from notif_rec.workflows.pruned import pruning_loss
 from notif_rec.workflows.publish import list_manifest
 from notif_rec.workflows.quota_rooms import last_prices, rooms_left
 
@@ -108,13 +109,16 @@ def plan(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A plan, the context with the prices that it was made at, what no plan can exceed, and what the quotas leave and took."""
+    """A plan, the context with the prices that it was made at, what no plan can exceed, what the quotas leave and took, and what the
+    pruning to offers cost (None: not measured).
+    """
 
     settled: Settled
     context: PlanContext
     rooms: Rooms
     bound: float
     passes: Mapping[str, int]
+    pruning: Mapping[str, Any] | None
 
     @property
     def gap(self) -> float:
@@ -136,11 +140,13 @@ def _made(
     office, segments = Office(engine, folder, store.root / planner.model.path, progress), _segments(prepared)
     if greedy or not context.quotas:
         settled = settle(office.run(PLAN, prepared.files, context, "free"), context, rooms, segments, plan_id, trim=greedy)
-        return Outcome(settled, context, rooms, settled.bound, {})
+        pruning = None if greedy else pruning_loss(office, prepared.files, context)
+        return Outcome(settled, context, rooms, settled.bound, {}, pruning)
     found = allocate(office, prepared.files, context, rooms, last_prices(store, context, as_of))
     settled = settle(found.parts, found.context, rooms, segments, plan_id)
     bound = settled.bound if found.bound == np.inf else found.bound
-    return Outcome(settled, found.context, rooms, bound, {"sample": found.sampled, "all": found.whole})
+    passes = {"sample": found.sampled, "all": found.whole}
+    return Outcome(settled, found.context, rooms, bound, passes, pruning_loss(office, prepared.files, found.context))
 
 
 def _segments(prepared: Prepared) -> Segments:
@@ -204,6 +210,7 @@ def _manifest(
         "value": settled.value,
         "bound": outcome.bound,
         "gap": outcome.gap,
+        "pruning": outcome.pruning,
         "prices": _prices(outcome),
         "quotas": _quotas(outcome),
         "passes": dict(outcome.passes),
