@@ -41,7 +41,7 @@ class Facts:
     event_weights: Mapping[str, float] = field(default_factory=dict)
     timezone: str = "UTC"
     half_life_us: int = 90 * DAY_US
-    hours_half_life_us: int = 30 * DAY_US
+    hours_half_life_us: int = 60 * DAY_US
     lookback_us: int = 90 * DAY_US
     attribution_us: int = 7 * DAY_US
     leave_us: int = 28 * DAY_US

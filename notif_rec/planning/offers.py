@@ -84,7 +84,7 @@ def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContex
         size=np.zeros(shape, dtype=np.int16),
         ranks=np.full((*shape, widest), -1, dtype=np.int16),
     )
-    weights = hour_weights(context.engagement.hours, users.hours)
+    weights = hour_weights(context.engagement.hours, users.hours, users.segment)
     rates = ranking.p_click, ranking.p_open, ranking.p_unsubscribe
     chances = Chances(*rates, weights, worth.opened, worth.clicked, worth.unsubscribed, context.recoveries)
     counts, fate = np.zeros(users.n, dtype=np.int64), np.zeros(ranking.item.shape, dtype=np.uint64)

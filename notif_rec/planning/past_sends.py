@@ -16,16 +16,17 @@ from notif_rec.planning.answers import Answers, Oddities, attribute_outcomes
 from notif_rec.planning.bucket import Past, read_past, to_us
 from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.planning.history import history_of, lens_of
-from notif_rec.planning.prepare import Shared, bucket_spans, make_rows, read_shared
+from notif_rec.planning.hours import local_hours, own_before
+from notif_rec.planning.prepare import Shared, bucket_spans, make_rows, read_shared, segments_of
 from notif_rec.planning.ranking import taste_of_rows
 from notif_rec.planning.sends import Sends, gather_sends, ragged
-from notif_rec.planning.taste import HOUR_US, local_hours, zone_rows
+from notif_rec.planning.taste import zone_rows
 from notif_rec.planning.users import Users, unpack_users
 from notif_rec.scoring.candidates import Lists, retrieve
 from notif_rec.scoring.engagement import LAST_RANKS
 from notif_rec.scoring.features import NEVER, features_of
 from notif_rec.scoring.send_outcomes import NOT_RANKED, OF_ITEM, OF_SEND, SendOutcomes
-from notif_rec.scoring.send_time import HOURS
+from notif_rec.scoring.send_time import WEEK, week_hour
 
 MOST_SENDS = 2_000_000  # more would not move a rate
 MOST_RANKED = 200_000
@@ -68,7 +69,8 @@ def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, facts:
         user=past.users.user[row],
         channel=sends.channel[whole],
         at_us=at_us,
-        hour=(shared.zones.wall_us(zone[row], at_us) // HOUR_US % HOURS).astype(np.int8),
+        hour=week_hour(shared.zones.wall_us(zone[row], at_us)).astype(np.int16),
+        segment=(segment := segments_of(past.users, facts))[row],
         opened=answers.opened_us[whole] < NEVER,
         blind=answers.blind[whole],
         unsubscribed=answers.left_us[whole] < NEVER,
@@ -79,10 +81,17 @@ def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, facts:
         item=sends.item[items],
         item_clicked=answers.clicked[items],
         item_rank=np.full(len(items), NOT_RANKED, np.int32),
+        own_before=own_before(past.events, zone, shared.zones, facts, row, at_us),
         hours_row=np.full(len(whole), NO_HOURS, np.int32),
-        own_hours=np.zeros((0, HOURS), np.float32),
-        activity=local_hours(past.events, zone, shared.zones, facts, now).sum(axis=0, dtype=np.float64),
+        own_hours=np.zeros((0, WEEK), np.float32),
+        activity=_by_segment(local_hours(past.events, zone, shared.zones, facts, now), segment, len(facts.segments.rows)),
     )
+
+
+def _by_segment(hours: npt.NDArray[np.float32], segment: npt.NDArray[np.int32], n: int) -> npt.NDArray[np.float64]:
+    """(n + 1, 168) hours of users summed by segment; everybody's last."""
+    users = [segment == at for at in range(n)] + [np.ones(len(hours), np.bool_)]
+    return np.stack([hours[of].sum(axis=0, dtype=np.float64) for of in users])
 
 
 def _plans(at_us: npt.NDArray[np.int64], now: int, horizon_us: int) -> npt.NDArray[np.int64]:

@@ -20,8 +20,9 @@ from notif_rec.planning.bucket import Array, Past, Span, Users, read_past, to_us
 from notif_rec.planning.consent import consent, suppressed
 from notif_rec.planning.facts import Facts
 from notif_rec.planning.history import features_now, history_of
+from notif_rec.planning.hours import HALF_LIVES, local_hours
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
-from notif_rec.planning.taste import HALF_LIVES, Tastes, local_hours, tastes, zone_rows
+from notif_rec.planning.taste import Tastes, tastes, zone_rows
 from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
 from notif_rec.store.store import Snapshot, Store, Version
 from notif_rec.tables import BUCKETS, PLANNING_INPUT
@@ -202,7 +203,7 @@ def _user_columns(users: Users, facts: Facts) -> Columns:
         "user_hash": pa.array(users.user_hash),
         "timezone": _known_zones(users.timezone),
         "audience": _fixed(in_audience(facts.parsed_audiences, users.attributes, len(users))),
-        "segment": pa.array(_segments(users, facts)),
+        "segment": pa.array(segments_of(users, facts)),
     }
 
 
@@ -211,7 +212,7 @@ def _known_zones(timezone: pa.DictionaryArray) -> pa.Array:
     return pa.array(known, pa.string()).take(timezone.indices)
 
 
-def _segments(users: Users, facts: Facts) -> npt.NDArray[np.int32]:
+def segments_of(users: Users, facts: Facts) -> npt.NDArray[np.int32]:
     """The model's segment of each user, -1 = none; looks each distinct combination of attributes up once."""
     if not facts.segments.rows:
         return np.full(len(users), -1, np.int32)

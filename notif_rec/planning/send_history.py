@@ -14,11 +14,11 @@ from notif_rec.planning.bucket import ORGANIC, Past, read_past, to_us
 from notif_rec.planning.facts import DAY_US, Facts
 from notif_rec.planning.prepare import Shared, bucket_spans, read_shared
 from notif_rec.planning.sends import Sends, gather_sends
-from notif_rec.planning.taste import HOUR_US, zone_rows
+from notif_rec.planning.taste import zone_rows
 from notif_rec.scoring.fatigue_habits import SendHistory
 from notif_rec.scoring.fatigue_state import VISIT
 from notif_rec.scoring.features import NEVER
-from notif_rec.scoring.send_time import HOURS, fit_hours
+from notif_rec.scoring.send_time import WEEK, fit_hours, week_hour
 
 QUARTER_US = 91 * DAY_US
 assert VISIT == ORGANIC
@@ -36,7 +36,7 @@ def collect_history(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: 
 
 
 def _history(past: Past, shared: Shared, facts: Facts, now: int) -> SendHistory:
-    """The sends of some users; controls are the local hour of each, -1 where it is not judged, and when it was, in quarters."""
+    """The sends of some users; controls are the local hour of the week of each, -1 where it is not judged, and when it was, in quarters."""
     n_users, n_channels = len(past.users), len(facts.channels)
     sends = gather_sends(past, shared.item_log)
     sends = _before(sends, now)
@@ -45,7 +45,7 @@ def _history(past: Past, shared: Shared, facts: Facts, now: int) -> SendHistory:
     hour = np.full(len(sends.row), -1.0)
     judged = answers.complete & (sends.at_us >= now - facts.response_us)
     whole = np.flatnonzero(judged)
-    hour[whole] = shared.zones.wall_us(zone[sends.row[whole]], sends.at_us[whole]) // HOUR_US % HOURS
+    hour[whole] = week_hour(shared.zones.wall_us(zone[sends.row[whole]], sends.at_us[whole]))
     events = past.events
     heard = np.flatnonzero((events.at_us < now) & (responses(events) | visits(events)))
     heard = heard[np.lexsort((events.at_us[heard], events.row[heard]))]
@@ -97,10 +97,10 @@ def _ends(past: Past, sends: Sends, now: int, n_users: int, n_channels: int) -> 
 def _with_hours(history: SendHistory, n_channels: int) -> SendHistory:
     """Hours replaced by the logarithm of the channel's response at them: what a better hour brings is no freshness."""
     hour, use = history.control[:, 0].astype(np.int64), history.judged
-    cell = history.channel[use].astype(np.int64) * HOURS + hour[use]
+    cell = history.channel[use].astype(np.int64) * WEEK + hour[use]
     weights = np.ones(len(cell)), history.answered[use].astype(np.float64)
-    n, said = (np.bincount(cell, w, n_channels * HOURS).reshape(n_channels, HOURS) for w in weights)
-    response = fit_hours(n.astype(np.float64), said.astype(np.float64), np.ones(HOURS)).response
+    n, said = (np.bincount(cell, w, n_channels * WEEK).reshape(n_channels, WEEK) for w in weights)
+    response = fit_hours(n.astype(np.float64), said.astype(np.float64), np.ones((1, WEEK))).response
     history.control[:, 0] = np.where(use, np.log(response[history.channel, hour]), 0.0)
     history.control[:, 1] -= history.control[use, 1].mean() if use.any() else 0.0
     return history

@@ -16,7 +16,7 @@ def find_slots(hour_weight: Any, lane_open: Any, room: Any, hour: Any, lanes: An
 
     A lane's first slot is its best open moment. The others are anchors: moments one spacing apart, on a phase that the lanes of
     a group share, so that any two of them keep the group's gap; the phase is the one whose best anchors weigh most.
-    hour_weight: (n_channels, 24). lane_open: (n_lanes, n_words). hour: (n_moments,) local hour. anchors: scratch (n_moments,).
+    hour_weight: (n_channels, 168). lane_open: (n_lanes, n_words). hour: (n_moments,) local hour of the week. anchors: scratch (n_moments,).
     """
     for lane in range(len(lanes.channel)):
         for i in range(MAX_SLOTS):
@@ -29,10 +29,8 @@ def find_slots(hour_weight: Any, lane_open: Any, room: Any, hour: Any, lanes: An
         phase = _phase(lane, hour_weight, lane_open, room, hour, lanes, n_moments, anchors)
         n = 1
         for k in range(phase, n_moments, lanes.spacing[lane]):
-            if has(lane_open[lane], k) and k != best and n < MAX_SLOTS:
-                slots[lane, n] = k
-                n += 1
-        _sort_by_weight(slots[lane], 1, n, hour_weight[channel], hour)
+            if has(lane_open[lane], k) and k != best:
+                n = _keep_heaviest(slots[lane], n, k, hour_weight[channel], hour)
 
 
 @inner
@@ -82,11 +80,13 @@ def _heaviest(k: int, group: int, hour_weight: Any, lane_open: Any, hour: Any, l
 
 
 @inner
-def _sort_by_weight(row: Any, low: int, high: int, weight: Any, hour: Any) -> None:
-    """Sorts row[low:high] by falling weight, equals by time."""
-    for i in range(low + 1, high):
-        moment, k = row[i], i
-        while k > low and weight[hour[row[k - 1]]] < weight[hour[moment]]:
-            row[k] = row[k - 1]
-            k -= 1
-        row[k] = moment
+def _keep_heaviest(row: Any, n: int, moment: int, weight: Any, hour: Any) -> int:
+    """Puts a moment among row[1:n], by falling weight and then time, if it is one of the heaviest that there is room for; returns n."""
+    if n == MAX_SLOTS and weight[hour[row[n - 1]]] >= weight[hour[moment]]:
+        return n
+    k = min(n, MAX_SLOTS - 1)
+    while k > 1 and weight[hour[row[k - 1]]] < weight[hour[moment]]:
+        row[k] = row[k - 1]
+        k -= 1
+    row[k] = moment
+    return int(min(n + 1, MAX_SLOTS))

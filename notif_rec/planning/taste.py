@@ -1,4 +1,4 @@
-"""What each user likes, has seen, and at which hours is about; all from before `as_of`."""
+"""What each user likes and has seen, from before `as_of`; and the zone of each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ import pyarrow as pa
 from numba import njit
 
 from notif_rec.models.interactions import MOST
-from notif_rec.planning.answers import responses, visits
 from notif_rec.planning.bucket import ORGANIC, Array, Events, event_names
 from notif_rec.planning.facts import Facts
-from notif_rec.policy.local_time import ZoneTable
-from notif_rec.scoring.send_time import HOURS
 from notif_rec.tables import NO_ITEM
-
-HOUR_US = 3_600_000_000
-HALF_LIVES = 6  # an hour seen longer ago than this says nothing any more
 
 
 @dataclass(frozen=True)
@@ -75,23 +69,6 @@ def _sorted_sums(start: Array, value: Array, sums: Array) -> None:
         for at in range(start[group], start[group + 1]):
             total += value[at]
         sums[group] = total
-
-
-def local_hours(events: Events, zone: npt.NDArray[np.int32], zones: ZoneTable, facts: Facts, as_of_us: int) -> npt.NDArray[np.float32]:
-    """(n_users, 24) how often each user opened, clicked or visited in each hour of the own day, decayed.
-
-    An hour of the clock counts once, however much was done in it: one long evening is no habit. zone: (n_users,) rows of `zones`.
-    """
-    recent = (events.at_us < as_of_us) & (events.at_us >= as_of_us - HALF_LIVES * facts.hours_half_life_us)
-    active = events.where(recent & (responses(events) | visits(events)))
-    hour = zones.wall_us(zone[active.row], active.at_us) // HOUR_US
-    pairs = np.sort(active.row.astype(np.int64) << 32 | hour)
-    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
-    row, hour = pairs >> 32, pairs & 0xFFFFFFFF
-    now = zones.wall_us(zone, np.full(len(zone), as_of_us - 1)) // HOUR_US
-    decay = np.exp2(-(now[row] - hour) * (HOUR_US / facts.hours_half_life_us))
-    summed = np.bincount(row * HOURS + hour % HOURS, decay, len(zone) * HOURS)
-    return summed.reshape(len(zone), HOURS).astype(np.float32)
 
 
 def zone_rows(timezone: pa.DictionaryArray, names: tuple[str, ...], default: str) -> npt.NDArray[np.int32]:

@@ -14,6 +14,7 @@ from notif_rec.errors import BugError
 from notif_rec.models.taste import Taste
 from notif_rec.planning.compiled import kernel
 from notif_rec.scoring.features import N_FEATURES
+from notif_rec.scoring.send_time import WEEK
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -47,7 +48,7 @@ class SentItems(NamedTuple):
 
 @dataclass(frozen=True)
 class Users:
-    """One row a user; 2-d arrays are (n_users, n_channels), but audience (n_users, n_audiences) and hours (n_users, 24).
+    """One row a user; 2-d arrays are (n_users, n_channels), but audience (n_users, n_audiences) and hours (n_users, 168).
 
     features: (n_users, n_channels, N_FEATURES), see scoring/features.py.
     """
@@ -98,7 +99,7 @@ def unpack_users(batch: pa.RecordBatch, lookup: npt.NDArray[np.int32], n_channel
         ignored=lists.table("ignored", n_channels, np.int32),
         ignored_us=lists.table("ignored_us", n_channels, np.int64),
         features=lists.table("features", n_channels * N_FEATURES, np.float32).reshape(batch.num_rows, n_channels, N_FEATURES),
-        hours=lists.table("hours", 24, np.float32),
+        hours=lists.table("hours", WEEK, np.float32),
         seen_start=seen_start,
         seen_item=seen_item,
         taste=Taste(taste_start, taste_item, lists.values("taste_channel", np.int8)[kept], lists.values("taste_weight", np.float32)[kept]),

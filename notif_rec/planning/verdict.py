@@ -15,6 +15,7 @@ from notif_rec.planning.reasons import HOLDOUT, MAX_SENDS, PAUSED, SUPPRESSED, b
 from notif_rec.planning.users import Users
 from notif_rec.policy.local_time import zone_codes
 from notif_rec.policy.rule import Filter, Moments, Rule, UserBatch
+from notif_rec.scoring.send_time import week_hour
 from notif_rec.tables import CLASSES
 
 BoolArray = npt.NDArray[np.bool_]
@@ -36,7 +37,7 @@ class Verdict:
     room: npt.NDArray[np.int64]
     held: BoolArray
     clock: Clock
-    hour: npt.NDArray[np.int64]  # (n_zones, n_moments) local hour
+    hour: npt.NDArray[np.int64]  # (n_zones, n_moments) local hour of the week
     periods: npt.NDArray[np.int64]  # (len(PER), n_zones, n_moments)
 
 
@@ -54,7 +55,7 @@ def judge(users: Users, context: PlanContext) -> Verdict:
     open_words = pack(~closed)
     _apply_caps(context, blocked, open_words, full, touch)
     _close_lanes(users, context, room, open_words, full)
-    return Verdict(open_words, full, touch, blocked, room, held, clock, wall_us // 3_600_000_000 % 24, clock.periods_of_moments(moments_us))
+    return Verdict(open_words, full, touch, blocked, room, held, clock, week_hour(wall_us), clock.periods_of_moments(moments_us))
 
 
 def _room(users: Users, context: PlanContext) -> npt.NDArray[np.int64]:

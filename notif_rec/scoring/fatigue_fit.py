@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-MOST_SENDS = 600_000  # whole users; more moves no digit that anybody reads
+MOST_SENDS = 200_000  # whole users; more moves no digit that anybody reads
 FEWEST_ANSWERS = 20
 LONGEST_RUN = 10  # ignored sends in a row beyond which more change nothing
 SHORTEST_US, LONGEST_US = 0.02 * DAY_US, 60.0 * DAY_US

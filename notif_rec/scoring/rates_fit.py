@@ -20,7 +20,7 @@ from notif_rec.scoring.engagement import (
     rank_bucket,
 )
 from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
-from notif_rec.scoring.send_time import HOURS, HourProfile, fit_hours, fit_pull
+from notif_rec.scoring.send_time import WEEK, HourProfile, fit_hours, fit_level, fit_pull, lift_before
 
 OPEN_PRIOR, CLICK_PRIOR, UNSUBSCRIBE_PRIOR = 20.0, 50.0, 500.0  # sends, items and sends that a benchmark is worth
 BUCKET_PRIOR = 10.0  # expected clicks that the shape over ranks is worth in each bucket
@@ -161,9 +161,12 @@ def click_strength(user: npt.NDArray[np.int32], clicked: npt.NDArray[np.float32]
 
 
 def _fit_hours(sends: SendOutcomes, n_channels: int) -> HourProfile:
-    cell = sends.channel.astype(np.int64) * HOURS + sends.hour
-    n_sends = np.bincount(cell, minlength=n_channels * HOURS).astype(np.float64)
-    answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * HOURS).astype(np.float64)
-    profile = fit_hours(n_sends.reshape(n_channels, HOURS), answers.reshape(n_channels, HOURS), sends.activity)
+    cell = sends.channel.astype(np.int64) * WEEK + sends.hour
+    n_sends = np.bincount(cell, minlength=n_channels * WEEK).astype(np.float64)
+    answers = np.bincount(cell, sends.opened.astype(np.float64), n_channels * WEEK).astype(np.float64)
+    profile = fit_hours(n_sends.reshape(n_channels, WEEK), answers.reshape(n_channels, WEEK), sends.activity)
+    lift = lift_before(profile, sends.own_before, sends.segment, sends.hour)
+    profile = fit_pull(profile, lift, sends.channel, sends.hour, sends.opened)
     of = np.flatnonzero(sends.hours_row >= 0)
-    return fit_pull(profile, sends.own_hours[sends.hours_row[of]], sends.channel[of], sends.hour[of], sends.opened[of])
+    own = sends.own_hours[sends.hours_row[of]]
+    return fit_level(profile, own, sends.segment[of], sends.channel[of], sends.hour[of])

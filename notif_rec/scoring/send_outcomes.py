@@ -16,18 +16,20 @@ NOT_RANKED = -2
 class SendOutcomes:
     """Past sends whose attribution window is over, one row a send; items lie in `offsets[i]:offsets[i + 1]`.
 
-    user: codes. channel: index. plan_us: the last plan that could have made the send. hour: local hour of the send, 0..23.
-    opened: opened or clicked; blind: a machine did, nobody knows. unsubscribed: left, and leave_known: the window for leaving is
-    over too. features: (n, N_FEATURES) as of plan_us. item_clicked: in [0, 1], a click that names no item is spread over the items of
-    its send. item_rank: from 0 among all that the user could have been sent, -1 = not on the list, NOT_RANKED where nobody looked.
-    hours_row: the row of own_hours (n, 24), what was known of the user's own hours well before the send, -1 where nobody looked.
+    user: codes. channel: index. plan_us: the last plan that could have made the send. hour: local hour of the week of the send.
+    segment: of the user, -1 = none. opened: opened or clicked; blind: a machine did, nobody knows. unsubscribed: left, and
+    leave_known: the window for leaving is over too. features: (n, N_FEATURES) as of plan_us. item_clicked: in [0, 1], a click that
+    names no item is spread over the items of its send. item_rank: from 0 among all that the user could have been sent, -1 = not on
+    the list, NOT_RANKED where nobody looked. own_before: (n, 3) as planning/hours.own_before. hours_row: the row of own_hours
+    (n, 168), what was known of the user's own hours well before the send, -1 where nobody looked.
     """
 
     user: npt.NDArray[np.int32]
     channel: npt.NDArray[np.int8]
     at_us: npt.NDArray[np.int64]
     plan_us: npt.NDArray[np.int64]
-    hour: npt.NDArray[np.int8]
+    hour: npt.NDArray[np.int16]
+    segment: npt.NDArray[np.int32]
     opened: npt.NDArray[np.bool_]
     blind: npt.NDArray[np.bool_]
     unsubscribed: npt.NDArray[np.bool_]
@@ -37,9 +39,10 @@ class SendOutcomes:
     item: npt.NDArray[np.int32]
     item_clicked: npt.NDArray[np.float32]
     item_rank: npt.NDArray[np.int32]
+    own_before: npt.NDArray[np.float32]
     hours_row: npt.NDArray[np.int32]
     own_hours: npt.NDArray[np.float32]
-    activity: FloatArray  # (24,) everybody's opens, clicks and visits by local hour
+    activity: FloatArray  # (n_segments + 1, 168) opens, clicks and visits by local hour, of each segment's users and of everybody
 
     def of_item(self) -> npt.NDArray[np.int64]:
         """The send of each item."""
@@ -58,5 +61,8 @@ class SendOutcomes:
         return SendOutcomes(**columns, offsets=offsets, own_hours=self.own_hours, activity=self.activity)
 
 
-OF_SEND = ("user", "channel", "at_us", "plan_us", "hour", "opened", "blind", "unsubscribed", "leave_known", "features", "hours_row")
+OF_SEND = (
+    "user", "channel", "at_us", "plan_us", "hour", "segment", "opened", "blind", "unsubscribed", "leave_known", "features", "own_before",
+    "hours_row",
+)  # fmt: skip
 OF_ITEM = ("item", "item_clicked", "item_rank")

@@ -11,6 +11,7 @@ import duckdb
 from notif_rec.config import Config
 from notif_rec.models.model import Model
 from notif_rec.planning.bucket import to_us
+from notif_rec.planning.facts import SegmentMap
 from notif_rec.planning.past_sends import collect_sends, rank_sends, rank_since, read_shelf
 from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.engagement_fit import Effort, fit_engagement
@@ -25,15 +26,16 @@ def fit_rates(
     as_of: datetime,
     fit: Callable[[datetime], Model],
     curve: FatigueCurve | None = None,
+    segments: SegmentMap | None = None,
     *,
     jobs: int = 1,
 ) -> Engagement:
     """The engagement model of every channel from sends whose outcome was known before `as_of`.
 
     fit: the ranking model of an earlier moment. It is asked for once, where enough sends came after that moment: a rank by a
-    model that has seen the click it is to foretell would flatter the first places. curve: how users tire.
+    model that has seen the click it is to foretell would flatter the first places. curve: how users tire. segments: whose hours differ.
     """
-    sends, _ = collect_sends(con, facts_of(config, curve), as_of)
+    sends, _ = collect_sends(con, replace(facts_of(config, curve), segments=segments or SegmentMap()), as_of)
     since = rank_since(sends, as_of)
     if since is not None:
         sends = ranked(con, config, sends, fit(since), since, as_of)

@@ -27,6 +27,7 @@ from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
+from notif_rec.workflows.facts import segment_map
 from notif_rec.workflows.fit_apart import fit_apart
 from notif_rec.workflows.fit_model import fit_model
 from notif_rec.workflows.rates import fit_rates
@@ -77,7 +78,7 @@ def train(
             return _result(known, fresh=False)
         with store.connect(threads=jobs) as con, _fitting(store, con, config, engine, jobs, progress) as fit:
             model, curve = replace(fit(as_of), model_id=model_id), fit_curve(con, config, as_of)
-            rates = fit_rates(con, config, as_of, fit, curve, jobs=jobs)
+            rates = fit_rates(con, config, as_of, fit, curve, segment_map(model), jobs=jobs)
             extras = {"engagement": rates.to_json(), "fatigue": curve.to_json()}
             model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
             save_model(folder, model)

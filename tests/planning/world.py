@@ -211,9 +211,9 @@ class _User:
         half_life = timedelta(microseconds=self.facts.hours_half_life_us)
         wall = lambda at: at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None, minute=0, second=0, microsecond=0)  # noqa: E731
         now = wall(self.as_of - timedelta(microseconds=1))
-        hours = [0.0] * 24
+        hours = [0.0] * 168
         for hour in sorted({wall(at) for at in self._answers(None) if at >= self.as_of - 6 * half_life}):
-            hours[hour.hour] += 2 ** (-((now - hour) / half_life))
+            hours[hour.weekday() * 24 + hour.hour] += 2 ** (-((now - hour) / half_life))
         return hours
 
     def _taste(self) -> dict[tuple[int, int], float]:

@@ -58,7 +58,7 @@ class Person:
     ignored: tuple[int, ...] = (0, 0, 0)
     ignored_us: tuple[int, ...] = (0, 0, 0)
     past: tuple[tuple[float, float, float, float], ...] = ((0, 0, 0, 0),) * 3  # sends, opens, clicks, items of each channel
-    hours: tuple[float, ...] = (0.0,) * 24
+    hours: tuple[float, ...] = (0.0,) * 168
 
 
 @dataclass
@@ -238,7 +238,7 @@ def _random_person(rng: np.random.Generator, code: int, n_items: int, as_of_us: 
         ignored=tuple(int(i) for i in rng.integers(0, 6, size=3)),
         ignored_us=tuple(as_of_us - int(d) * DAY_US for d in rng.integers(1, 12, size=3)),
         past=tuple((10.0, float(o), float(c), 20.0) for o, c in zip(rng.integers(0, 9, 3), rng.integers(0, 3, 3), strict=True)),
-        hours=tuple(float(h) for h in rng.integers(0, 4, size=24)),
+        hours=tuple(float(h) for h in rng.integers(0, 4, size=168)),
     )
 
 

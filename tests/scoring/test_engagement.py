@@ -39,11 +39,12 @@ def outcomes(**columns: npt.ArrayLike) -> SendOutcomes:
     items = int(offsets[-1])
     empty: dict[str, npt.NDArray[np.generic]] = {
         "user": np.arange(n, dtype=np.int32), "channel": np.zeros(n, np.int8), "at_us": np.arange(n, dtype=np.int64),
-        "plan_us": np.arange(n, dtype=np.int64), "hour": np.full(n, 12, np.int8), "opened": np.zeros(n, np.bool_),
+        "plan_us": np.arange(n, dtype=np.int64), "hour": np.full(n, 12, np.int16), "opened": np.zeros(n, np.bool_),
         "blind": np.zeros(n, np.bool_), "unsubscribed": np.zeros(n, np.bool_), "leave_known": np.ones(n, np.bool_),
-        "features": np.zeros((n, N_FEATURES), np.float32),
+        "features": np.zeros((n, N_FEATURES), np.float32), "segment": np.full(n, -1, np.int32),
         "item": np.zeros(items, np.int32), "item_clicked": np.zeros(items, np.float32), "item_rank": np.full(items, NOT_RANKED, np.int32),
-        "hours_row": np.full(n, -1, np.int32), "own_hours": np.zeros((0, 24), np.float32), "activity": np.zeros(24),
+        "hours_row": np.full(n, -1, np.int32), "own_hours": np.zeros((0, 168), np.float32), "activity": np.zeros((1, 168)),
+        "own_before": np.zeros((n, 3), np.float32),
     }  # fmt: skip
     return SendOutcomes(**(empty | given | {"offsets": offsets}))  # type: ignore[arg-type]
 
