@@ -65,14 +65,14 @@ KINDS = {
 def simulate(world: World, n_sends: int, seed: int) -> SendHistory:
     """About `n_sends` sends of as many users as that takes."""
     rng = np.random.default_rng(seed)
-    users = int(n_sends / (sum(world.rate) * world.days) * 1.35) + 1
+    users = int(n_sends / (sum(world.rate) * world.days) * 2.6) + 1
     taste = {
         "normal": lambda: rng.normal(0, 1, users),
         "two": lambda: np.where(rng.random(users) < 0.3, 1.53, -0.65),
         "skewed": lambda: rng.exponential(1, users) - 1,
     }[world.people]()
     own = rng.gamma(world.shape, 1 / world.shape, users) if world.shape else np.ones(users)
-    most = int(n_sends * 3)
+    most = int(n_sends * 4)
     columns = _live(
         seed, world.days, taste * world.spread, np.exp(world.favour * taste) * own, np.array(world.base), np.array(world.slope),
         np.array(world.half_life_days), np.array(world.ignored), np.array(world.rate), world.warm, world.back_off, world.gone, most,
@@ -109,20 +109,18 @@ def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, b
     for u in range(len(taste)):
         load[:] = 0.0
         heard[:] = -1e9
-        first = n
+        run[:] = 0
+        recent[:] = 0
+        judged = old = n  # the next send to be called ignored, and the next answer to be forgotten
         for hour in range(days * 24):
             for target in range(n_channels):
                 load[:, target] *= fade[target]
-            run[:] = 0
-            recent[:] = 0
-            for i in range(n - 1, first - 1, -1):
-                age, c = hour - at[i], channel[i]
-                if age > 7 * 24 and at[i] < heard.min():
-                    break
-                if age >= 24 and at[i] + 0.5 > heard[c]:
-                    run[c] += 1
-                if answered[i] and age < 7 * 24:
-                    recent[c] += 1
+            while judged < n and hour - at[judged] >= 24:
+                run[channel[judged]] += at[judged] + 0.5 > heard[channel[judged]]
+                judged += 1
+            while old < n and hour - at[old] >= 7 * 24:
+                recent[channel[old]] -= answered[old]
+                old += 1
             for c in range(n_channels):
                 pull = warm * min(recent[c], 3) - back_off * min(run[c], 10)
                 if n < most and np.random.random() < rate[c] * own[u] * np.exp(pull) / 24.0:
@@ -132,7 +130,8 @@ def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, b
                     user[n], at[n], channel[n] = u, hour, c
                     answered[n] = np.random.random() < 1.0 / (1.0 + np.exp(-logit))
                     if answered[n]:
-                        heard[c] = hour + 0.5
+                        heard[c], run[c] = hour + 0.5, 0
+                        recent[c] += 1
                     load[c, :] += 1.0
                     n += 1
                     if np.random.random() < gone * np.exp(0.3 * load[c, c]):

@@ -46,7 +46,7 @@ def world_of(seed: int) -> World:
         person.timezone, person.consent, person.suppressed, person.sends = zone, (2,), (False,), []
         person.ignored, person.ignored_us, person.past = (0,), (0,), person.past[:1]
         night = rng.permutation([0, 1, 2, 3, 4, 23])[:3]  # when they like to read, so that sends come close to the change
-        person.hours = tuple(9.0 * (hour in night) for hour in range(24))
+        person.hours = tuple(9.0 * (cell % 24 in night) for cell in range(168))
     quiet = {"rule": "quiet_hours", "from": clock(start), "to": clock((start + length) % 1440)}
     rules = (quiet, {"rule": "min_gap", "gap": "30m"})
     return World(made, people, n_items=8, channels=(Channel("push", 1, 4),), rules=rules, seed=seed)
