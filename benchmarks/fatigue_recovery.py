@@ -96,7 +96,7 @@ def simulate(world: World, n_sends: int, seed: int) -> SendHistory:
     )
 
 
-@njit(cache=True)
+@njit  # not cached: a script and a test call this module by two names
 def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, back_off, gone, most):  # type: ignore[no-untyped-def]
     """Hour by hour: sends by the sender's habits, answers by taste and tiredness, now and then a farewell."""
     np.random.seed(seed)
