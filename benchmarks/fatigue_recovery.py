@@ -1,6 +1,6 @@
 """Is a known fatigue curve found again? Worlds of sends with known half-lives and strengths, fitted, and how often the intervals hold.
 
-    python benchmarks/fatigue_recovery.py [--worlds N] [--sends N] [--kind NAME] [--seed S] [--jobs N]
+    python benchmarks/fatigue_recovery.py [--worlds N] [--sends N] [--kind NAME] [--seed S] [--jobs N] [--log FILE]
 
 A world has two channels that tire each other, users who differ, unsubscribes, and a sender who prefers active users, sends more to those
 who answered of late and backs off from those who ignore: what a fit must see through. `--kind` changes one thing.
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import numpy as np
 from numba import njit
@@ -24,6 +25,7 @@ from notif_rec.scoring.fatigue_fit import fit_fatigue
 from notif_rec.scoring.fatigue_habits import SendHistory
 from notif_rec.scoring.fatigue_state import DAY_US
 
+Found = tuple[str, float, float, float, float]
 CHANNELS = ("push", "email")
 HOUR_US = 3_600_000_000
 
@@ -143,7 +145,7 @@ def _live(seed, days, taste, own, base, slope, half_life, ignored, rate, warm, b
     return user[:n], at[:n] * 3_600_000_000 + channel[:n], channel[:n], answered[:n], gone_us
 
 
-def fitted(world: World, n_sends: int, seed: int) -> list[tuple[str, float, float, float, float]]:
+def fitted(world: World, n_sends: int, seed: int) -> list[Found]:
     """(what, truth, estimate, low, high) of one world, from config values that are wrong by half."""
     history = simulate(world, n_sends, seed)
     written = [Written(1.5 * h * DAY_US, (0.3, 0.3), True) for h in world.half_life_days]
@@ -156,7 +158,7 @@ def fitted(world: World, n_sends: int, seed: int) -> list[tuple[str, float, floa
     return found
 
 
-def _compared(fit: ChannelFatigue, world: World, at: int, left: float) -> Iterator[tuple[str, float, float, float, float]]:
+def _compared(fit: ChannelFatigue, world: World, at: int, left: float) -> Iterator[Found]:
     h = fit.half_life_us
     yield f"{fit.channel}: half-life", world.half_life_days[at], h.value / DAY_US, h.low / DAY_US, h.high / DAY_US
     for source, name in enumerate(CHANNELS):
@@ -165,27 +167,53 @@ def _compared(fit: ChannelFatigue, world: World, at: int, left: float) -> Iterat
     yield f"{fit.channel}: ignored", 1 - np.exp(-left * world.ignored[at]), fit.ignored.value, fit.ignored.low, fit.ignored.high
 
 
+def spread_over(jobs: int, kind: str, n_sends: int, seeds: range, log: Path | None) -> list[list[Found]]:
+    """The worlds of `seeds`, `jobs` at once; with `log` each is written down as soon as it is known, so that a killed run loses none."""
+    with ProcessPoolExecutor(jobs) as pool:
+        results = []
+        for seed, found in zip(seeds, pool.map(partial(fitted, KINDS[kind], n_sends), seeds), strict=True):
+            results.append(found)
+            if log is not None:
+                with log.open("a") as file:
+                    file.writelines(f"{kind}\t{n_sends}\t{seed}\t" + "\t".join(map(str, one)) + "\n" for one in found)
+    return results
+
+
+def judged(results: list[list[Found]]) -> None:
+    """Prints, for each parameter, how near the worlds came and how often their intervals held the truth."""
+    print("what\ttruth\tmedian\tmedian error\tinside 95 %\tof worlds\tmedian width")
+    for place, (what, *_) in enumerate(results[0]):
+        truth, value, low, high = np.array([r[place][1:] for r in results]).T
+        error = np.median(np.abs(value / truth - 1)) if truth.all() else np.nan
+        inside, (least, most) = (low <= truth) & (truth <= high), wilson(int(((low <= truth) & (truth <= high)).sum()), len(truth))
+        told = f"{inside.mean():.1%} ({least:.1%} to {most:.1%})\t{len(truth)}\t{np.median(high - low):.4f}"
+        print(f"{what}\t{np.median(truth):.4f}\t{np.median(value):.4f}\t{error:.1%}\t{told}", flush=True)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson, JASA 22, 1927)."""
+    z, share = 1.96, hits / n
+    middle, half = (share + z * z / (2 * n)) / (1 + z * z / n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return float(middle - half), float(middle + half)
+
+
 def main() -> int:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--sends", type=int, default=200_000)
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="usual")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the first world; the others follow it")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, one world each")
+    parser.add_argument("--log", type=Path, help="a file to which each world is added as soon as it is known")
     given = parser.parse_args()
     for kind in KINDS if given.kind == "all" else [given.kind]:
-        began = time.process_time()
-        seeds = range(given.seed, given.seed + given.worlds)
-        with ProcessPoolExecutor(given.jobs) as pool:
-            results = list(pool.map(partial(fitted, KINDS[kind], given.sends), seeds))
-        print(f"\n{kind}: {given.worlds} worlds of {given.sends:,} sends, {time.process_time() - began:.0f} core-s of the parent")
-        print("what\ttruth\tmedian\twithin 20 %\tinside 95 %\tmedian width")
-        for place, (what, *_) in enumerate(results[0]):
-            truth, value, low, high = np.array([r[place][1:] for r in results]).T
-            near = np.mean(np.abs(value / truth - 1) <= 0.2) if truth.all() else np.nan
-            inside, width = np.mean((low <= truth) & (truth <= high)), np.median(high - low)
-            print(f"{what}\t{np.median(truth):.4f}\t{np.median(value):.4f}\t{near:.0%}\t{inside:.1%}\t{width:.4f}", flush=True)
+        before = getrusage(RUSAGE_CHILDREN)
+        results = spread_over(given.jobs, kind, given.sends, range(given.seed, given.seed + given.worlds), given.log)
+        after = getrusage(RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"\n{kind}: {given.worlds} worlds of {given.sends:,} sends, {spent / given.worlds:.1f} core-s a world")
+        judged(results)
     return 0
 
 

@@ -238,7 +238,7 @@ def _random_person(rng: np.random.Generator, code: int, n_items: int, as_of_us: 
         ignored=tuple(int(i) for i in rng.integers(0, 6, size=3)),
         ignored_us=tuple(as_of_us - int(d) * DAY_US for d in rng.integers(1, 12, size=3)),
         past=tuple((10.0, float(o), float(c), 20.0) for o, c in zip(rng.integers(0, 9, 3), rng.integers(0, 3, 3), strict=True)),
-        hours=tuple(float(h) for h in rng.integers(0, 4, size=168)),
+        hours=tuple(np.outer([1, 1, 2, 1, 1, 3, 0], rng.integers(0, 4, size=24)).ravel().astype(float).tolist()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ import pytest
 from notif_rec.config import Config, parse_config
 from notif_rec.models.artifact import load_model
 from notif_rec.planning import past_sends
+from notif_rec.planning.facts import SegmentMap
 from notif_rec.planning.past_sends import collect_sends, rank_sends, rank_since, read_shelf
 from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.send_outcomes import NOT_RANKED
 from notif_rec.store.ids import user_hash
 from notif_rec.store.store import Store
 from notif_rec.tables import BUCKETS, EVENTS, ITEMS
+from notif_rec.tables import USERS as USERS_TABLE
 from notif_rec.workflows.facts import facts_of
 from notif_rec.workflows.rates import fit_rates
 from notif_rec.workflows.train import fit_model, train
@@ -111,6 +114,21 @@ def test_the_future_changes_nothing(tmp_path: Path, store: Store, config: Config
     later = lived(2, first=AS_OF, days=30)
     with store.connect() as connection, filled(tmp_path / "store", lived(1), later).connect() as knowing:
         assert rates(knowing, config).to_json() == rates(connection, config).to_json()
+
+
+def test_a_segment_has_the_hours_of_its_users(tmp_path: Path, config: Config) -> None:
+    store, segments = filled(tmp_path / "store", lived(1)), SegmentMap(("half",), {("even",): 0, ("odd",): 1})
+    halves = [{"user": user, "attributes": {"half": ("even", "odd")[user % 2]}} for user in range(USERS - 1)]
+    bucket = {user: user_hash(f"u{user}") % BUCKETS for user in range(USERS)}
+    rows = sorted(({"bucket": bucket[row["user"]], **row} for row in halves), key=lambda row: (row["bucket"], row["user"]))
+    with store.lock():
+        store.commit("ingest", {"users": pa.Table.from_pylist(rows, schema=USERS_TABLE)})
+    with store.connect() as connection:
+        sends, _ = collect_sends(connection, replace(facts_of(config), segments=segments), AS_OF)
+    assert sends.segment.tolist() == [-1 if user == USERS - 1 else user % 2 for user in sends.user.tolist()]
+    even, odd, everybody = sends.activity.sum(axis=1)
+    assert sends.activity.shape == (3, 168) and even > 100 and odd > 100
+    assert 0 < everybody - even - odd < 0.1 * even  # the last user has no half
 
 
 def test_an_answer_after_the_moment_is_not_known_before_it(store: Store, config: Config) -> None:
