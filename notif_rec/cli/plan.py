@@ -76,6 +76,4 @@ def _pruned(manifest: Mapping[str, Any]) -> str:
     if not pruning or not pruning["users"]:
         return ""
     most = manifest["config"]["max_offers"]
-    return (
-        f"with {4 * most} offers a user instead of {most} it could be {pruning['lost']:.2%} more (measured on {pruning['users']:,} users)\n"
-    )
+    return f"{most} offers a user lose {pruning['lost']:.2%} of what {4 * most} would be worth (measured on {pruning['users']:,} users)\n"
