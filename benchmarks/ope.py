@@ -1,6 +1,6 @@
 """Do the intervals of `ope --policy` hold the truth, and does it rank policies rightly? Small logs of the real planner, truth known.
 
-    python benchmarks/ope.py [--logs 1000] [--users 800] [--plans 20]
+    python benchmarks/ope.py [--logs 1000] [--users 800] [--plans 7] [--jobs 1]
 
 A generated shop is ingested and trained on by the front door. Each log is a plan for some users drawn at random, with exploration of its
 own seed; a message is answered by a law that the models do not know. Five policies are judged by each log. Their true values are sums over
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from scipy import stats
 from world import AS_OF, Size, make_world
 
@@ -133,31 +135,49 @@ def judged(logs: Sequence[PlanLog], seed: int) -> Mapping[str, Estimate]:
     return estimate(mine, tuned_limits(mine), (theirs, tuned_limits(theirs)), seed, DRAWS).values
 
 
-def coverage(shop: Shop, logs: int, n_users: int, told: float, folder: Path) -> None:
-    """Prints how often each estimator's interval holds the truth, policy by policy."""
-    inside: dict[tuple[str, str], list[bool]] = {}
-    refused, unsupported = dict.fromkeys(POLICIES, 0), dict.fromkeys(POLICIES, 0.0)
-    for seed in range(logs):
-        users = np.random.default_rng(10_000 + seed).choice(shop.batch.num_rows, n_users, replace=False)
-        for policy, log in log_of_plan(shop, users, seed, told, folder).items():
-            unsupported[policy] += log.unsupported / log.expected.sum() / logs
+@dataclass(frozen=True)
+class Covered:
+    """Of one log, per policy: whether each estimator's interval holds the truth (empty: refused), and what no chance could show."""
+
+    inside: Mapping[str, Mapping[str, bool]]
+    unsupported: Mapping[str, float]
+
+
+def covered(shop: Shop, seed: int, n_users: int, told: float) -> Covered:
+    """One log for so many users, judged."""
+    users = np.random.default_rng(10_000 + seed).choice(shop.batch.num_rows, n_users, replace=False)
+    inside, unsupported = {}, {}
+    with tempfile.TemporaryDirectory() as place, one_blas_thread():
+        for policy, log in log_of_plan(shop, users, seed, told, Path(place)).items():
             found = judged([log], seed)
-            refused[policy] += not found
-            for name in NAMES if found else ():
-                inside.setdefault((policy, name), []).append(found[name].low <= shop.truth[policy] <= found[name].high)
+            inside[policy] = {name: found[name].low <= shop.truth[policy] <= found[name].high for name in NAMES if found}
+            unsupported[policy] = float(log.unsupported / log.expected.sum())
+    return Covered(inside, unsupported)
+
+
+def coverage(shop: Shop, logs: int, n_users: int, told: float, jobs: int) -> None:
+    """Prints how often each estimator's interval holds the truth, policy by policy."""
+    found = Parallel(jobs, batch_size=4)(delayed(covered)(shop, seed, n_users, told) for seed in range(logs))
     print("policy", "true value", "unsupported", "refused", *NAMES, sep="\t")
     for policy, value in shop.truth.items():
-        shares = [f"{np.mean(inside[policy, name]):.3f}" if (policy, name) in inside else "" for name in NAMES]
-        print(policy, f"{value:.4f}", f"{unsupported[policy]:.3f}", refused[policy], *shares, sep="\t", flush=True)
+        judged_ = [one.inside[policy] for one in found if one.inside[policy]]
+        shares = [f"{np.mean([one[name] for one in judged_]):.3f}" for name in NAMES if judged_]
+        unsupported = np.mean([one.unsupported[policy] for one in found])
+        print(policy, f"{value:.4f}", f"{unsupported:.3f}", logs - len(judged_), *shares, sep="\t", flush=True)
 
 
-def ranking(shop: Shop, plans: int, folder: Path) -> None:
-    """Prints Kendall's tau between truth and estimate, by the logs of so many plans for everybody, ten times over."""
-    taus = []
-    for turn in range(10):
-        logs = [log_of_plan(shop, np.arange(shop.batch.num_rows), 10**6 + turn * plans + n, 1.0, folder) for n in range(plans)]
-        ranked = [judged([log[name] for log in logs], turn)["dr"].value for name in POLICIES]
-        taus.append(stats.kendalltau(ranked, list(shop.truth.values())).statistic)
+def ranked(shop: Shop, turn: int, plans: int) -> float:
+    """Kendall's tau between truth and estimate, by the logs of so many plans for everybody."""
+    with tempfile.TemporaryDirectory() as place, one_blas_thread():
+        everybody = np.arange(shop.batch.num_rows)
+        logs = [log_of_plan(shop, everybody, 10**6 + turn * plans + n, 1.0, Path(place)) for n in range(plans)]
+        values = [judged([log[name] for log in logs], turn)["dr"].value for name in POLICIES]
+    return float(stats.kendalltau(values, list(shop.truth.values())).statistic)
+
+
+def ranking(shop: Shop, plans: int, jobs: int) -> None:
+    """Prints Kendall's tau, ten times over."""
+    taus = Parallel(jobs)(delayed(ranked)(shop, turn, plans) for turn in range(10))
     told = f"Kendall's tau {np.mean(taus):.2f} on average, at least {min(taus):.2f}"
     print(f"{plans} plans of {shop.batch.num_rows:,} users rank five policies: {told}", flush=True)
 
@@ -168,16 +188,19 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=1000)
     parser.add_argument("--users", type=int, default=800)
     parser.add_argument("--plans", type=int, default=7)
-    arguments, start = parser.parse_args(), time.process_time()
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, one_blas_thread():
         folder = Path(place)
         shop = build(folder / "shop")
         print(f"95 % intervals from {arguments.logs:,} logs of {arguments.users:,} users hold the true value in", flush=True)
-        coverage(shop, arguments.logs, arguments.users, 1.0, folder)
-        ranking(shop, arguments.plans, folder)
+        coverage(shop, arguments.logs, arguments.users, 1.0, arguments.jobs)
+        ranking(shop, arguments.plans, arguments.jobs)
         print("control: the same with propensities of chance's sends told half as large")
-        coverage(shop, max(1, arguments.logs // 5), arguments.users, 0.5, folder)
-    print(f"{time.process_time() - start:.0f} core-s")
+        coverage(shop, max(1, arguments.logs // 5), arguments.users, 0.5, arguments.jobs)
+    get_reusable_executor().shutdown()  # so that its processes are counted
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"{sum(used.ru_utime + used.ru_stime for used in (own, others)):.0f} core-s")
 
 
 if __name__ == "__main__":
