@@ -5,6 +5,7 @@
 BIN := .venv/bin
 WORLDS := 500
 KILLS := 50
+JOBS := $(shell getconf _NPROCESSORS_ONLN)
 
 help:  ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,8 +36,8 @@ test: .venv/ready  ## every test, on all processors; then those on Spark, in one
 	$(BIN)/python -m pytest -m spark tests/engines
 
 soak: .venv/ready  ## what is too long for every day: 500 random worlds, 200 kills at random moments, 30 nights
-	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS)
-	for command in apply run release forget; do $(BIN)/python -m tests.end_to_end.crashes $$command $(KILLS) || exit 1; done
+	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS) $(JOBS)
+	printf '%s\n' apply run release forget | xargs -P $(JOBS) -I% $(BIN)/python -m tests.end_to_end.crashes % $(KILLS)
 	$(BIN)/python -m tests.store.crash_points lines 1
 	$(BIN)/python -m tests.store.crash_points kills 500
 	NOTIF_REC_NIGHTS=30 NOTIF_REC_KILLS=$(KILLS) $(BIN)/python -m pytest tests/end_to_end/soak_nightly.py tests/end_to_end/soak_apply.py

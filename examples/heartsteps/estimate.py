@@ -66,22 +66,22 @@ def effects(trial: Trial, moderators: dict[str, FloatArray], controls: FloatArra
 
     Outcome ~ controls + (sent − p)·moderators over the points at which a message could be sent. As the draw is centred by its own
     probability, controls that are wrong add noise and no bias. Errors: sandwich over users with the small-sample correction
-    (I − H)⁻¹ of each user's residuals; t with n − terms − controls degrees of freedom.
+    (I − H)⁻¹ of each user's residuals, which is how far the fit moves when that user is left out; t with n − terms − controls
+    degrees of freedom.
     Source: Boruvka et al., JASA 113 (2018), eq. 7; Liao et al., Statistics in Medicine 35 (2016), appendix; Mancl & DeRouen (2001).
     """
     at = trial.available
     chance, terms = np.broadcast_to(propensity, len(at))[at], np.column_stack(list(moderators.values()))[at]
     design = np.column_stack([controls[at], (trial.sent[at] - chance)[:, None] * terms])
     outcome, user = trial.after[at], trial.user[at]
-    bread = np.linalg.inv(design.T @ design)
-    fitted = bread @ design.T @ outcome
-    meat = np.zeros_like(bread)
+    whole = design.T @ design
+    fitted = np.linalg.solve(whole, design.T @ outcome)
+    spread = np.zeros_like(whole)
     for one in np.unique(user):
         rows = design[user == one]
-        left = outcome[user == one] - rows @ fitted
-        score = rows.T @ np.linalg.solve(np.eye(len(rows)) - rows @ bread @ rows.T, left)
-        meat += np.outer(score, score)
-    error = np.sqrt(np.diag(bread @ meat @ bread))
+        moved = np.linalg.solve(whole - rows.T @ rows, rows.T @ (outcome[user == one] - rows @ fitted))
+        spread += np.outer(moved, moved)
+    error = np.sqrt(np.diag(spread))
     width = stats.t(len(np.unique(user)) - design.shape[1])
     first = controls.shape[1]
     found = zip(moderators, fitted[first:].tolist(), error[first:].tolist(), strict=True)

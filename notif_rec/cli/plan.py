@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--users", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Only these users: a CSV with a user_id column"
 )
-@click.option("--channels", metavar="C,…", help="Only these channels")
+@click.option("--channels", metavar="C,…", help="Only these channels; the others count as paused")
 @click.option(
     "--policy", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A config whose keys replace the workspace's"
 )

@@ -23,6 +23,7 @@ from notif_rec.scoring.candidates import Candidates, Lists, retrieve
 from notif_rec.scoring.live_items import live_items
 from notif_rec.store.files import whole_file
 from notif_rec.store.store import Store
+from notif_rec.workflows.context import newest_model
 from notif_rec.workflows.user_file import read_user_file
 
 USERS_AT_ONCE = 8192
@@ -89,7 +90,7 @@ def recommend(
     """
     if channel not in config.channels:
         raise UsageError(f"no channel '{channel}'{did_you_mean(channel, config.channels)}", f"one of {', '.join(config.channels)}")
-    model = newest_model(store)
+    model = load_model(store.root / newest_model(store, as_of).path)
     if channel not in model.channels:
         raise DataError(f"model {model.model_id} was trained without channel '{channel}'", "run `notif-rec train`")
     with store.connect(threads=jobs) as con:
@@ -117,14 +118,6 @@ def _write(job: _Job, path: Path) -> int:
 def _block(job: _Job, start: int) -> pa.Table:
     part = slice(start, min(start + USERS_AT_ONCE, len(job.people.ids)))
     return _table(job.model, job.people.ids[part.start : part.stop], _retrieve(job, part))
-
-
-def newest_model(store: Store) -> Model:
-    """The model that was trained last; DataError where there is none or it is damaged."""
-    rows = store.models()
-    if not rows:
-        raise DataError(f"{store.root}: no model yet", "run `notif-rec train`")
-    return load_model(store.root / rows[-1].path)
 
 
 def _audiences(con: duckdb.DuckDBPyConnection, model: Model) -> tuple[list[str], npt.NDArray[np.int16]]:

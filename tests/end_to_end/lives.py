@@ -1,6 +1,6 @@
 """A few days in the life of a random world: rounds of plan and apply with newer facts, receipts, releases and other policies between.
 
-`python -m tests.end_to_end.lives FIRST COUNT` lives through many and prints one JSON object.
+`python -m tests.end_to_end.lives FIRST COUNT [JOBS]` lives through many and prints one JSON object.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from joblib import Parallel, delayed
 
 from tests.end_to_end.book import Book, list_faults
 from tests.end_to_end.desk import Desk
@@ -191,27 +193,31 @@ def live(seed: int, folder: Path, n_users: int = 30, *, apart: bool = False) -> 
     return life
 
 
-def soak(first: int, count: int) -> dict[str, Any]:
-    """Counts and faults of many lives."""
+def soak(first: int, count: int, jobs: int = 1) -> dict[str, Any]:
+    """Counts and faults of many lives, spread over processes."""
     did: Counter[str] = Counter()
     faults: list[str] = []
     began = time.monotonic()
-    for seed in range(first, first + count):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                life = live(seed, Path(folder), apart=True)
-            except AssertionError as error:
-                faults.append(f"seed {seed}: {error}")
-                continue
-        did.update(life.did)
-        did["worlds"] += 1
-        faults += life.faults
-        for fault in life.faults:
+    seeds = range(first, first + count)
+    for counts, wrong in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(one_life)(seed) for seed in seeds):
+        did.update(counts)
+        faults += wrong
+        for fault in wrong:
             print(fault, file=sys.stderr, flush=True)
-    return {**did, "seconds": round(time.monotonic() - began), "faults": faults}
+    return {**did, "seconds": round(time.monotonic() - began), "faults": sorted(faults)}
+
+
+def one_life(seed: int) -> tuple[Counter[str], list[str]]:
+    """What happened in a world, told twice, and what should not have."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            life = live(seed, Path(folder), apart=True)
+        except AssertionError as error:
+            return Counter(), [f"seed {seed}: {error}"]
+    return life.did + Counter(worlds=1), life.faults
 
 
 if __name__ == "__main__":
-    told = soak(int(sys.argv[1]), int(sys.argv[2]))
+    told = soak(*map(int, sys.argv[1:]))
     print(json.dumps(told, indent=1))
     sys.exit(bool(told["faults"]))

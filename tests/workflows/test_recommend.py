@@ -126,8 +126,12 @@ def test_a_channel_that_came_after_training_asks_for_train(tmp_path: Path) -> No
 
 
 def test_without_a_model_there_is_a_way_on(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no model yet"):
-        call(build(tmp_path / "s", past()), tmp_path / "out.csv")
+    store = build(tmp_path / "s", past())
+    with pytest.raises(DataError, match="no model was trained yet"):
+        call(store, tmp_path / "out.csv")
+    train(store, config(), AS_OF + timedelta(minutes=1))
+    with pytest.raises(DataError, match="the only models are of later moments"):
+        call(store, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
