@@ -12,9 +12,11 @@ from notif_rec.models.settings import ModelSettings
 
 BLENDS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-HALF_LIVES = tuple(timedelta(days=d) for d in (14, 30, 90, 180, 365))
+TRENDS = (0.0, 0.1, 0.3, 1.0, 3.0)
+PRIORS = (0.0, 1.0, 3.0, 10.0, 30.0)
+MOST_HALVINGS, HALVINGS_AT_ONCE = 9, 3
 TRANSFERS = (0.0, 0.1, 0.25, 0.5, 1.0)
-SAMPLES, SEMIFINALISTS, FINALISTS = 16, 6, 3  # of (α0, λ, ν), at a quarter, half and all of the epochs
+SAMPLES, SEMIFINALISTS, FINALISTS = 16, 6, 3  # of (α0, λ, ν), at a third, two thirds and all of the epochs
 LEAST_EPOCHS = 12  # λ of many factors is chosen wrong at fewer
 MOST_FACTORS = 1024
 PATIENCE = 2  # doublings in a row that may bring nothing
@@ -69,6 +71,21 @@ def mixture(run: Run, *, repeats: bool) -> None:
             _walk_along(run, *REPEAT, times=True)
 
 
+def popularity(run: Run, recents: Sequence[timedelta]) -> None:
+    """What is popular beside taste, for everybody and for those with little; and of which time. Costs no fit.
+
+    recents: half-lives to try; none where times are not known.
+    """
+    if recents:
+        for weight in TRENDS:
+            run.full(run.best.model_copy(update={"trend": weight}))
+    for pairs in PRIORS:
+        run.full(run.best.model_copy(update={"prior": pairs}))
+    if run.best.trend > 0 or run.best.prior > 0:
+        for recent in recents:
+            run.full(run.best.model_copy(update={"recent_half_life": recent}))
+
+
 def transfer(run: Run) -> None:
     """How far a channel trusts the signs of others."""
     run.ahead([run.best.model_copy(update={"transfer": share}) for share in TRANSFERS])
@@ -112,7 +129,7 @@ def factors(run: Run, alpha0: float, evidence: float, seed: int) -> None:
     """
     base = run.best
     pool = [base, *_sample(base, base.unobserved_weight or alpha0, evidence, seed)]
-    for epochs, stay in ((base.iterations // 4, SEMIFINALISTS), (base.iterations // 2, FINALISTS)):
+    for epochs, stay in ((base.iterations // 3, SEMIFINALISTS), (base.iterations * 2 // 3, FINALISTS)):
         rungs = [candidate.model_copy(update={"iterations": max(epochs, 2), "blend": 0.0}) for candidate in pool]
         run.ahead(rungs)
         scores = np.array([run.rough(candidate) for candidate in rungs])
@@ -169,11 +186,27 @@ def _best_blend(run: Run, settings: ModelSettings) -> tuple[float, ModelSettings
     return best
 
 
-def half_life(run: Run) -> None:
-    """How fast signs of taste fade, if at all."""
-    run.ahead([run.best.model_copy(update={"half_life": days}) for days in (None, *HALF_LIVES)])
-    for days in (None, *HALF_LIVES):
-        run.full(run.best.model_copy(update={"half_life": days}))
+def half_life(run: Run, span: timedelta) -> None:
+    """How fast signs of taste fade, if at all: never, then ever shorter parts of the span that is known, until that does not pay.
+
+    span: from the first sign of taste to the last.
+    """
+    parts = [part for part in (_round(span / 2**halvings) for halvings in range(MOST_HALVINGS)) if part <= span]
+    run.full(run.best.model_copy(update={"half_life": None}))
+    for start in range(0, len(parts), HALVINGS_AT_ONCE):
+        before = run.best
+        shorter = [before.model_copy(update={"half_life": part}) for part in parts[start : start + HALVINGS_AT_ONCE]]
+        run.ahead(shorter)
+        for settings in shorter:
+            run.full(settings)
+        if run.best == before:
+            return
+
+
+def _round(length: timedelta) -> timedelta:
+    """Whole days, or hours where it is less than two days."""
+    unit = timedelta(days=1) if length >= timedelta(days=2) else timedelta(hours=1)
+    return max(round(length / unit), 1) * unit
 
 
 def _digits(value: float) -> float:

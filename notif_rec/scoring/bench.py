@@ -21,6 +21,9 @@ from notif_rec.models.settings import ModelSettings
 from notif_rec.models.similar import Neighbours, fit_similar
 from notif_rec.scoring.contenders import Asked, rank
 
+PARTS = 10  # of the users, for the error of a difference
+CHANCE = 0.5  # standard errors that a better score must be apart
+LEAST_GAIN = 5e-4  # of the score: less is not worth another setting
 KEPT = 3  # fitted parts of a kind that are remembered: the best ones come again
 Step = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -37,10 +40,22 @@ class Situation:
 
 @dataclass(frozen=True)
 class Score:
-    """Means over the users asked."""
+    """Means over the users asked. parts: the NDCG of each tenth of them, by which two scores are told apart."""
 
     ndcg: float
     recall: float
+    parts: tuple[float, ...] = ()
+
+    def beats(self, other: Score) -> bool:
+        """Whether the NDCG is higher by more than chance easily adds: half of the standard error of the difference.
+
+        Both are of the same users, so that what is easy or hard for all cancels out.
+        """
+        if self.ndcg <= other.ndcg * (1 + LEAST_GAIN) or len(self.parts) != len(other.parts):
+            return self.ndcg > other.ndcg * (1 + LEAST_GAIN)
+        apart = np.subtract(self.parts, other.parts)
+        error = float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else 0.0
+        return self.ndcg - other.ndcg > CHANCE * error
 
 
 class Bench:
@@ -61,7 +76,9 @@ class Bench:
         situation = self._situation(settings)
         lists = rank(self._fit(settings, situation), situation.asked, self.k, threads=self.threads)
         values = per_user(lists, situation.targets, self.k)
-        return Score(float(values[f"ndcg@{self.k}"].mean()), float(values[f"recall@{self.k}"].mean()))
+        ndcg = values[f"ndcg@{self.k}"]
+        parts = tuple(round(float(ndcg[part::PARTS].mean()), 6) for part in range(PARTS)) if len(ndcg) >= 2 * PARTS else ()
+        return Score(float(ndcg.mean()), float(values[f"recall@{self.k}"].mean()), parts)
 
     def _fit(self, settings: ModelSettings, situation: Situation) -> ChannelModel:
         base = (settings.half_life, settings.transfer)

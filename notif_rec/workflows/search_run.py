@@ -10,7 +10,6 @@ from notif_rec.scoring.bench import Bench, Score
 from notif_rec.workflows.trial_log import Trial, TrialLog
 
 DOUBLING_COSTS = 3.2  # a trial with twice the factors takes at most this many times as long
-LEAST_GAIN = 5e-4  # of the score: less is noise, and the settings stay as they are
 Clock = Callable[[], float]
 Trials = Callable[[Sequence[ModelSettings]], list[Score]]
 
@@ -86,7 +85,7 @@ class ChannelRun:
         """The NDCG of settings, which become the best where they beat it by more than noise."""
         score = self._scored(settings)
         self.first = self.first or score
-        if self.score is None or score.ndcg > self.score.ndcg * (1 + LEAST_GAIN):
+        if self.score is None or score.beats(self.score):
             self.best, self.score = settings, score
         self.told(self)
         return score.ndcg

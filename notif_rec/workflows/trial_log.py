@@ -51,6 +51,7 @@ class TrialLog:
             "channel": trial.channel,
             "ndcg": trial.score.ndcg,
             "recall": trial.score.recall,
+            "parts": trial.score.parts,
             "seconds": round(trial.seconds, 3),
             "settings": trial.settings.model_dump(mode="json"),
         }
@@ -99,4 +100,5 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 def _trial(line: dict[str, Any]) -> Trial:
     settings = ModelSettings.model_validate_json(json.dumps(line["settings"]))
-    return Trial(line["stage"], line["channel"], settings, Score(line["ndcg"], line["recall"]), line["seconds"])
+    score = Score(line["ndcg"], line["recall"], tuple(line.get("parts", ())))
+    return Trial(line["stage"], line["channel"], settings, score, line["seconds"])

@@ -16,6 +16,7 @@ from notif_rec.engines.engine import Engine, Progress
 from notif_rec.models import search
 from notif_rec.models.fit import confidence, resolve_als
 from notif_rec.models.settings import ModelSettings
+from notif_rec.models.trend import HALF_LIVES
 from notif_rec.scoring.bench import Bench, Score
 from notif_rec.store.store import Store
 from notif_rec.workflows.backtest import ALL
@@ -154,8 +155,10 @@ class _Tuning:
         yield "similar", 0.4, lambda: search.similar(run)
         yield "factors", 0.6, self._factors
         yield "blend again", 0.63, lambda: search.blend(run)
-        if self.data.fades:
-            yield "half_life", 0.7, lambda: search.half_life(run)
+        span = self.data.span
+        if span:
+            yield "half_life", 0.68, lambda: search.half_life(run, span)
+        yield "popularity", 0.7, lambda: search.popularity(run, [t for t in HALF_LIVES if t <= span] if span else [])
         for name in self.data.channels:
             yield f"channel {name}", 0.7 + 0.1 / len(self.data.channels), partial(self._channel, name)
         yield "double", 0.95, lambda: search.double(run)

@@ -36,15 +36,14 @@ Ask = Callable[[ModelSettings], Situation]
 class TuneData:
     """Situations by settings, over everything and of the channels with enough of their own.
 
-    code: of `all` and each channel. fades: whether times are known, so that half-lives can be tried. repeats: whether what a user
-    had may come again. digest: tells these data from
-    others. told: what is validated on, in words.
+    code: of `all` and each channel. span: from the first sign of taste to the last that is learnt from; None where times are not
+    known. repeats: whether what a user had may come again. digest: tells these data from others. told: what is validated on, in words.
     """
 
     situation: Ask
     channels: Mapping[str, Ask]
     code: Mapping[str, int]
-    fades: bool
+    span: timedelta | None
     repeats: bool
     digest: str
     told: str
@@ -62,7 +61,7 @@ def set_apart(path: Path, config: Config) -> TuneData:
     situation = _carved(coded, held, path)
     told = f"{int(held.sum())} of {n} pairs of {path.name}, {'by chance' if pairs.time is None else 'the last by time'}"
     digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, MOST_USERS)
-    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, False, False, digest, told)
+    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, None, False, digest, told)
 
 
 def _carved(coded: Coded, held: npt.NDArray[np.bool_], path: Path) -> Situation:
@@ -94,7 +93,8 @@ def last_slice(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, 
 
     `con` must stay open for as long as the data are asked. newest: the last commit of what is read.
     """
-    until = min(as_of, _newest(con, config, as_of) + timedelta(microseconds=1))
+    first, newest_sign = _first_and_newest(con, config, as_of)
+    until = min(as_of, newest_sign + timedelta(microseconds=1))
     scene = read_scene(con, config, until - horizon, until)
     asking = _Asking(con, scene)
     asks = {name: asking.of(name) for name in scene.code}
@@ -105,15 +105,15 @@ def last_slice(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, 
     seen = [scene.exclude_seen(name) for name in scene.code]
     digest = fingerprint("store", newest, until, horizon, config.events, list(scene.code), seen, config.seed, MOST_USERS)
     told = f"what {most[ALL]} users took from {(until - horizon).isoformat(timespec='seconds')}Z on"
-    return TuneData(asks[ALL], channels, scene.code, True, not scene.exclude_seen(ALL), digest, told)
+    return TuneData(asks[ALL], channels, scene.code, until - horizon - first, not scene.exclude_seen(ALL), digest, told)
 
 
-def _newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> datetime:
-    query = "SELECT max(timestamp) FROM events WHERE list_contains($names, event) AND timestamp < $as_of"
-    found: datetime | None = con.execute(query, {"names": list(config.events), "as_of": as_of}).fetchall()[0][0]
-    if found is None:
+def _first_and_newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> tuple[datetime, datetime]:
+    query = "SELECT min(timestamp), max(timestamp) FROM events WHERE list_contains($names, event) AND timestamp < $as_of"
+    first, newest = con.execute(query, {"names": list(config.events), "as_of": as_of}).fetchall()[0]
+    if newest is None:
         raise DataError(f"no sign of taste before {as_of.isoformat()}Z", "choose a later --as-of, or ingest events")
-    return found
+    return first, newest
 
 
 class _Asking:
