@@ -1,6 +1,6 @@
 """Spark here beside the local engine: processor seconds of each stage, and what a user, an event and a candidate cost.
 
-python benchmarks/spark.py [--folder DIR] [--worlds A,B,C]     worlds that differ in one thing each
+python benchmarks/spark.py [--folder DIR] [--worlds A,B,C] [--divide N]     worlds that differ in one thing each; N times smaller ones
 python benchmarks/spark.py [--folder DIR] --size M             the plan of 200,000 users, both engines
 """
 
@@ -10,8 +10,8 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 from family import Spent, spent
@@ -34,24 +34,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("spark-bench"))
     parser.add_argument("--worlds", default="A,B,C")
+    parser.add_argument("--divide", type=int, default=1)
     parser.add_argument("--size", choices=list(SIZES))
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(chosen.folder)
+    sizes = {name: Size(*(number // chosen.divide for number in astuple(size))) for name, size in WORLDS.items()}
+    bench = Bench(chosen.folder, sizes)
     print(f"start-up of Spark with two idle workers: {bench.idle():.1f} core-s")
     if chosen.size:
         bench.plan_of(chosen.size, SIZES[chosen.size])
         return
     for name in chosen.worlds.split(","):
-        bench.whole_way(name, WORLDS[name])
+        bench.whole_way(name, sizes[name])
     bench.slopes()
 
 
 class Bench:
     """Worlds and stores in a folder, and what was measured of them; nothing is measured twice."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.notes = folder.resolve(), folder / "spark.json"
+    def __init__(self, folder: Path, sizes: Mapping[str, Size]) -> None:
+        self.folder, self.notes, self.sizes = folder.resolve(), folder / "spark.json", sizes
         self.seen: dict[str, dict[str, float]] = json.loads(self.notes.read_text()) if self.notes.exists() else {}
 
     def idle(self) -> float:
@@ -95,10 +97,10 @@ class Bench:
         for stage in ("ingest", "train", "plan-50"):
             for engine in ("local", "spark"):
                 base, wide, deep = (self.seen[f"{name} {stage} {engine}"]["core"] for name in "ABC")
-                user = (wide - base) / (WORLDS["B"].users - WORLDS["A"].users) * 1e6
-                event = (deep - base) / (WORLDS["C"].events - WORLDS["A"].events) * 1e6
+                user = (wide - base) / (self.sizes["B"].users - self.sizes["A"].users) * 1e6
+                event = (deep - base) / (self.sizes["C"].events - self.sizes["A"].events) * 1e6
                 more = self.seen[f"A plan-100 {engine}"]["core"] - base
-                candidate = more / (WORLDS["A"].users * CHANNELS * (CANDIDATES[1] - CANDIDATES[0])) * 1e6
+                candidate = more / (self.sizes["A"].users * CHANNELS * (CANDIDATES[1] - CANDIDATES[0])) * 1e6
                 print(f"{stage}\t{engine}\t{user:.0f}\t{event:.1f}\t{f'{candidate:.2f}' if stage.startswith('plan') else ''}")
 
     def _world(self, name: str, size: Size) -> Path:

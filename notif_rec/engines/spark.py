@@ -2,7 +2,7 @@
 
 Workers read parts and the context by path, and write parts; the driver alone opens the catalogue. A task may run twice: what it
 writes takes its place in one step, and a second writer brings the same bytes. Rows of users do not go through the JVM: each pass
-would pay 70 µs a user for it (docs/benchmarks.md), and lists of unsigned numbers would come back as something else.
+would pay for the way there and back, and lists of unsigned numbers would come back as something else.
 """
 
 from __future__ import annotations

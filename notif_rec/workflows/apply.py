@@ -19,7 +19,7 @@ from notif_rec.config import Config
 from notif_rec.errors import DataError, TryAgainError
 from notif_rec.planning.bucket import to_us
 from notif_rec.planning.prepare import prepare
-from notif_rec.planning.recheck import recheck
+from notif_rec.planning.recheck import PAST, recheck
 from notif_rec.store.rows import CatalogueRow, PlanRow, PublicationRow
 from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store
@@ -92,9 +92,10 @@ def _reserve(
     total = len(set(sends.filter(pc.equal(sends.column("kind"), "send")).column("send_key").to_pylist()))
     lost = sum(reasons.values())
     if lost > max_drift * total:
+        sooner = "; `lead` in the config leaves time between a plan and its first send" if PAST in reasons else ""
         raise TryAgainError(
             f"plan {plan.plan_id} is stale: {lost} of {total} sends would drop ({_told(reasons)}), more than --max-drift {max_drift:.1%}",
-            "make a new plan with `notif-rec plan`, or raise --max-drift",
+            f"make a new plan with `notif-rec plan`, or raise --max-drift{sooner}",
         )
     kept = sends.filter(pa.array(keep))
     manifest = {**plan.manifest, "sends": _per_channel(kept, plan), "dropped_at_apply": dict(sorted(reasons.items()))}

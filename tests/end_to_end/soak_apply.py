@@ -147,6 +147,7 @@ def test_moments_that_are_past_are_dropped(desk: Desk) -> None:
     middle = sorted(moment(r["send_at"]) for r in rows)[len(rows) // 2]
     late = middle + timedelta(minutes=1)
     gone = keys([r for r in rows if moment(r["send_at"]) < late])
+    assert "`lead` in the config leaves time" in desk.try_("apply", plan_id, "--as-of", stamp(late)).err
     applied = desk.call("apply", plan_id, "--as-of", stamp(late), "--max-drift", "1")
     assert applied["dropped"] == {"past_moment": len(gone)}
     assert keys(desk.listed(plan_id)) == keys(rows) - gone
