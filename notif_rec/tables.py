@@ -137,6 +137,9 @@ PLANNING_INPUT = schema(
     taste_item=pa.list_(pa.int32()),
     taste_channel=pa.list_(pa.int8()),
     taste_weight=pa.list_(pa.float32()),
+    # signs of taste by category of the item (planning/item_counts.py numbers them), in Facts.response_us; ascending
+    liked_category=pa.list_(pa.int32()),
+    liked_count=pa.list_(pa.float32()),
 )
 
 # ONE ROW = ONE USER again: what could be sent to each, so that passes that only differ in prices need not look for it again.
@@ -152,8 +155,7 @@ OFFERS = schema(
     send_channel=pa.list_(pa.int8()),
     send_class=pa.list_(pa.int8()),
     send_categories=pa.list_(pa.uint64()),
-    p_open=pa.list_(pa.float64()),  # per channel
-    p_unsubscribe=pa.list_(pa.float64()),
+    p_unsubscribe=pa.list_(pa.float64()),  # per channel
     open=pa.list_(pa.int32()),  # per lane: candidates that could be sent
     closed_channel=pa.list_(pa.int8()),  # the others, counted by channel and headline
     closed_reason=pa.list_(pa.int8()),
@@ -165,6 +167,7 @@ OFFERS = schema(
     weight=pa.list_(pa.float64()),
     categories=pa.list_(pa.uint64()),
     size=pa.list_(pa.int8()),
+    p_open=pa.list_(pa.float64()),
     item=pa.list_(pa.int32()),  # of the items of all offers, one offer after the other: model rows
     score=pa.list_(pa.float64()),
     p_click=pa.list_(pa.float64()),

@@ -127,7 +127,7 @@ def expected_outcomes(offers: Offers, context: PlanContext, row: IntArray) -> tu
     channel = context.lanes.channel[offers.lane[row]]
     worth = context.items.value[np.maximum(item, 0)] * _inside(offers.p_click[row] * weight[:, None])
     clicked = np.where(item >= 0, worth, 0.0).sum(axis=1)
-    return _inside(offers.p_open[owner, channel] * weight), clicked, np.asarray(offers.p_unsubscribe[owner, channel], dtype=np.float64)
+    return _inside(offers.p_open[row] * weight), clicked, np.asarray(offers.p_unsubscribe[owner, channel], dtype=np.float64)
 
 
 def _inside(p: FloatArray) -> FloatArray:

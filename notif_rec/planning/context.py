@@ -79,7 +79,8 @@ class Items:
 
     channels: (n_items, n_channels) True where the item fits the channel. created_us ≤ send_at < expires_us. item_class: code in
     CLASSES. audience: place in PlanContext.audiences or EVERYBODY. category: place in category_names, -1 = none.
-    categories: the bit of PlanContext.categories. withdrawn items fit no channel.
+    categories: the bit of PlanContext.categories. withdrawn items fit no channel. age, and popularity (n_items, n_channels, 2) by opens
+    and by clicks: parts of cells (scoring/item_parts.py).
     """
 
     channels: npt.NDArray[np.bool_]
@@ -90,6 +91,8 @@ class Items:
     category: npt.NDArray[np.int32]
     categories: npt.NDArray[np.uint64]
     value: npt.NDArray[np.float64]
+    age: npt.NDArray[np.int8]
+    popularity: npt.NDArray[np.int8]
     category_names: tuple[str, ...] = ()
 
 

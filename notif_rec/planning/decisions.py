@@ -115,7 +115,7 @@ def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, c
         "position": pa.array(rows.place + 1, pa.int16()),
         "item": pa.array(context.model.item_codes[item], pa.int32()),
         "score": pa.array(offers.score[piece]),
-        "p_open": pa.array(_inside(offers.p_open[owner, channel] * weight)),
+        "p_open": pa.array(_inside(offers.p_open[at] * weight)),
         "p_click": pa.array(_inside(offers.p_click[piece] * weight)),
         "p_unsubscribe": pa.array(offers.p_unsubscribe[owner, channel]),
         "value": pa.array(offers.value[at]),

@@ -87,7 +87,7 @@ def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[Planned
                 numbers = _numbers(seen.verdict.full[0, lane] or seen.verdict.touch[0, lane], order)
             at = sent.get(place, shadow.get(place))
             lost = 0.0 if ranking.penalty is None else float(ranking.penalty[lane, 0, r])
-            p_open, p_click, p_unsubscribe = ranking.p_open[0, channel], ranking.p_click[lane, 0, r], ranking.p_unsubscribe[0, channel]
+            p_open, p_click, p_unsubscribe = ranking.p_open[lane, 0, r], ranking.p_click[lane, 0, r], ranking.p_unsubscribe[0, channel]
             found.append(
                 Fate(
                     channel=context.names[channel],

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.planning.answers import Answers, visits
-from notif_rec.planning.bucket import LONG_AGO, UNSAID, Array, Past
+from notif_rec.planning.bucket import LONG_AGO, UNSAID, Array, Events, Past, event_names
 from notif_rec.planning.facts import Facts
+from notif_rec.planning.item_counts import ItemIndex
 from notif_rec.planning.sends import Sends
 from notif_rec.scoring.features import N_FEATURES, NEVER, History, Lens, features_of
-from notif_rec.tables import CONSENTS
+from notif_rec.scoring.item_cells import Signs
+from notif_rec.tables import CONSENTS, NO_ITEM
 
 PROVISIONAL = CONSENTS.index("provisional")
 
@@ -40,6 +42,15 @@ def history_of(past: Past, sends: Sends, answers: Answers, facts: Facts) -> Hist
         first_us=_first_known(past),
         provisional_us=_provisional(past, facts),
     )
+
+
+def signs_of_taste(events: Events, index: ItemIndex, facts: Facts, n: int) -> Signs:
+    """Every event that says something about taste, by user and in order of time, with the category of its item."""
+    weights = np.array([facts.event_weights.get(name, 0.0) for name in event_names(facts)] + [0.0])  # the last: events of no name here
+    told = events.where((weights[events.event] > 0) & (events.item != NO_ITEM))
+    category, _ = index.of(told.item)
+    order = np.lexsort((category, told.at_us, told.row))
+    return Signs(_starts(told.row[order], n), told.at_us[order], category[order])
 
 
 def features_now(history: History, facts: Facts, now: int) -> npt.NDArray[np.float32]:

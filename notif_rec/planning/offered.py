@@ -61,7 +61,8 @@ class Offers:
     lane, moment (index of the grid), content (the user's message it carries: equal = the same items), value, weight (of the
     hour; multiplies p_open and p_click), categories (bits), tie (order among equals: earlier ways and ranks, then time, then
     channel name). item (model row, -1 beyond its size), score, p_click (before the hour), source: (n, widest) of each item.
-    p_open, p_unsubscribe: (n_users, n_channels). open: (n_users, n_lanes) candidates that could be sent; closed: the others.
+    p_open: of the message, before the hour. p_unsubscribe: (n_users, n_channels). open: (n_users, n_lanes) candidates that could be
+    sent; closed: the others.
     """
 
     users: Recipients
@@ -109,7 +110,6 @@ def pack_offers(offers: Offers) -> pa.RecordBatch:
     wide = {
         "inside": users.inside,
         "room": standing.room,
-        "p_open": offers.p_open,
         "p_unsubscribe": offers.p_unsubscribe,
         "open": offers.open,
     }
@@ -125,7 +125,7 @@ def pack_offers(offers: Offers) -> pa.RecordBatch:
 
 
 SENDS = {"us": "us", "channel": "channel", "class": "item_class", "categories": "categories"}
-OF_OFFERS = ("lane", "moment", "content", "value", "weight", "categories", "size")
+OF_OFFERS = ("lane", "moment", "content", "value", "weight", "categories", "size", "p_open")
 OF_ITEMS = ("item", "score", "p_click", "source")
 
 
@@ -170,7 +170,7 @@ def unpack_offers(batch: pa.RecordBatch, context: PlanContext) -> Offers:
         tie=ties(content, moment, lane, context),
         size=size,
         **{name: _spread(lists.values(name, KINDS[name]), held, empty) for name, empty in zip(OF_ITEMS, (-1, 0.0, 0.0, -1), strict=True)},
-        p_open=lists.table("p_open", n_channels, np.float64),
+        p_open=lists.values("p_open", np.float64),
         p_unsubscribe=lists.table("p_unsubscribe", n_channels, np.float64),
         open=lists.values("open", np.int64).reshape(n, -1) if n else np.zeros((0, len(context.lanes.channel)), np.int64),
         closed=Dropped(lists.start("closed_channel"), *(lists.values(f"closed_{name}", kind) for name, kind in CLOSED)),

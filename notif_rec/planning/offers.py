@@ -143,7 +143,7 @@ def _offers(
         score=score,
         p_click=p_click,
         source=source,
-        p_open=ranking.p_open,
+        p_open=ranking.p_open[lane, owner, np.maximum(ranks[:, 0], 0)],
         p_unsubscribe=ranking.p_unsubscribe,
         open=((fate == 0) & (ranking.item >= 0)).sum(axis=2).T,
         closed=count_closed(verdict, ranking, fate, context),
@@ -249,7 +249,7 @@ def _value(u: int, b: int, weight: float, built: Any, item: Any, items: Any, cha
     for i in range(built.size[b]):
         r = built.ranks[b, i]
         clicks += items.value[item[lane, u, r]] * inside(chances.p_click[lane, u, r] * weight)
-    opened = chances.opened * inside(chances.p_open[u, channel] * weight)
+    opened = chances.opened * inside(chances.p_open[lane, u, built.ranks[b, 0]] * weight)
     return float(opened + chances.clicked * clicks + chances.unsubscribed * chances.p_unsubscribe[u, channel])
 
 

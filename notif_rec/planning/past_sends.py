@@ -15,8 +15,9 @@ from notif_rec.models.model import ChannelModel, Model
 from notif_rec.planning.answers import Answers, Oddities, attribute_outcomes
 from notif_rec.planning.bucket import Past, read_past, to_us
 from notif_rec.planning.facts import DAY_US, Facts
-from notif_rec.planning.history import history_of, lens_of
+from notif_rec.planning.history import history_of, lens_of, signs_of_taste
 from notif_rec.planning.hours import local_hours, own_before
+from notif_rec.planning.item_counts import ItemCounts, read_item_counts
 from notif_rec.planning.prepare import Shared, bucket_spans, make_rows, read_shared, segments_of
 from notif_rec.planning.ranking import taste_of_rows
 from notif_rec.planning.sends import Sends, gather_sends, ragged
@@ -25,6 +26,8 @@ from notif_rec.planning.users import Users, unpack_users
 from notif_rec.scoring.candidates import Lists, retrieve
 from notif_rec.scoring.engagement import LAST_RANKS
 from notif_rec.scoring.features import NEVER, features_of
+from notif_rec.scoring.item_cells import SentBefore, parts_about_user
+from notif_rec.scoring.item_parts import age_of
 from notif_rec.scoring.send_outcomes import NOT_RANKED, OF_ITEM, OF_SEND, SendOutcomes
 from notif_rec.scoring.send_time import WEEK, week_hour
 
@@ -48,18 +51,19 @@ def collect_sends(
     Whole buckets of users until `most` sends are found: as users fall into buckets by hash, that is a fair sample of users.
     """
     shared, parts, found, odd = read_shared(connection, facts, as_of), [], 0, Oddities()
+    counts = read_item_counts(connection, facts, as_of, facts.learn_us)
     for span in bucket_spans(connection):
         past = read_past(connection, span, facts)
         sends = gather_sends(past, shared.item_log)
         answers = attribute_outcomes(past.events, sends, facts, to_us(as_of), len(past.users))
-        parts.append(_outcomes(past, sends, answers, shared, facts, to_us(as_of)))
+        parts.append(_outcomes(past, sends, answers, shared, counts, facts, to_us(as_of)))
         found, odd = found + len(parts[-1].user), odd + answers.oddities
         if found >= most:
             break
     return _joined(parts), odd
 
 
-def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, facts: Facts, now: int) -> SendOutcomes:
+def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, counts: ItemCounts, facts: Facts, now: int) -> SendOutcomes:
     zone = zone_rows(past.users.timezone, shared.zones.names, facts.timezone)
     whole = np.flatnonzero(answers.complete & (sends.at_us >= now - facts.learn_us))
     sizes = np.diff(sends.item_start)
@@ -81,6 +85,7 @@ def _outcomes(past: Past, sends: Sends, answers: Answers, shared: Shared, facts:
         item=sends.item[items],
         item_clicked=answers.clicked[items],
         item_rank=np.full(len(items), NOT_RANKED, np.int32),
+        item_parts=_item_parts(past, sends, whole, plan_us, sends.item[items], shared, counts, facts),
         own_before=own_before(past.events, zone, shared.zones, facts, row, at_us),
         hours_row=np.full(len(whole), NO_HOURS, np.int32),
         own_hours=np.zeros((0, WEEK), np.float32),
@@ -92,6 +97,22 @@ def _by_segment(hours: npt.NDArray[np.float32], segment: npt.NDArray[np.int32], 
     """(n + 1, 168) hours of users summed by segment; everybody's last."""
     users = [segment == at for at in range(n)] + [np.ones(len(hours), np.bool_)]
     return np.stack([hours[of].sum(axis=0, dtype=np.float64) for of in users])
+
+
+def _item_parts(
+    past: Past, sends: Sends, whole: npt.NDArray[np.int64], plan_us: npt.NDArray[np.int64], item: npt.NDArray[np.int32], shared: Shared,
+    counts: ItemCounts, facts: Facts,
+) -> npt.NDArray[np.int8]:  # fmt: skip
+    """(n_items, 5) popularity by opens and by clicks, age, affinity and repeats of the items of the sends `whole`."""
+    sizes, n = np.diff(sends.item_start)[whole], len(past.users)
+    offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    codes, channel = item.astype(np.int64), np.repeat(sends.channel[whole], sizes).astype(np.int64)
+    plans, index = np.repeat(plan_us, sizes), shared.index
+    category, created_us = index.of(item)
+    signs = signs_of_taste(past.events, index, facts, n)
+    sent = SentBefore(np.searchsorted(sends.row, np.arange(n + 1)), sends.at_us, sends.item_start, sends.item)
+    about_user = parts_about_user(sends.row[whole], plan_us, offsets, item, category, signs, sent, index.n_categories, facts.response_us)
+    return np.stack([*counts.popularity(codes, channel, counts.plan_of(plans)), age_of(created_us, plans), *about_user], axis=1)
 
 
 def _plans(at_us: npt.NDArray[np.int64], now: int, horizon_us: int) -> npt.NDArray[np.int64]:

@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from notif_rec.planning.answers import attribute_outcomes, ignored_runs
 from notif_rec.planning.audience import in_audience
-from notif_rec.planning.bucket import Array, Past, Span, Users, read_past, to_us
+from notif_rec.planning.bucket import Array, Events, Past, Span, Users, read_past, to_us
 from notif_rec.planning.consent import consent, suppressed
 from notif_rec.planning.facts import Facts
-from notif_rec.planning.history import features_now, history_of
+from notif_rec.planning.history import features_now, history_of, signs_of_taste
 from notif_rec.planning.hours import HALF_LIVES, local_hours
+from notif_rec.planning.item_counts import ItemIndex, read_item_index
 from notif_rec.planning.sends import ItemLog, Sends, gather_sends, read_item_log
 from notif_rec.planning.taste import Tastes, tastes, zone_rows
 from notif_rec.policy.local_time import ZoneTable, known_zone, zone_table
@@ -41,6 +42,7 @@ class Shared:
 
     item_log: ItemLog
     zones: ZoneTable
+    index: ItemIndex
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def read_shared(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: date
     found = connection.execute("SELECT DISTINCT timezone FROM users WHERE timezone IS NOT NULL").fetchall()
     names = {str(name) for (name,) in found if known_zone(str(name))} | {facts.timezone}
     now, span = to_us(as_of), max(HALF_LIVES * facts.hours_half_life_us, facts.learn_us)
-    return Shared(read_item_log(connection, facts), zone_table(tuple(sorted(names)), now - span, now + 1))
+    zones = zone_table(tuple(sorted(names)), now - span, now + 1)
+    return Shared(read_item_log(connection, facts), zones, read_item_index(connection))
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ def make_rows(past: Past, barred: Array, facts: Facts, now: int, shared: Shared)
         "ignored": _fixed(ignored),
         "ignored_us": _fixed(ignored_us),
         "features": _fixed(features_now(history_of(past, sends, answers, facts), facts, now)),
+        **_liked_columns(events, shared.index, facts, now, n),
         "hours": _fixed(local_hours(events, zone, shared.zones, facts, now)),
     }
     return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in PLANNING_INPUT], schema=PLANNING_INPUT)
@@ -257,6 +261,15 @@ def _taste_columns(taste: Tastes, n: int) -> Columns:
         "taste_channel": _lists(starts, taste.channel),
         "taste_weight": _lists(starts, taste.weight),
     }
+
+
+def _liked_columns(events: Events, index: ItemIndex, facts: Facts, now: int, n: int) -> Columns:
+    signs = signs_of_taste(events, index, facts, n)
+    row = np.repeat(np.arange(n), np.diff(signs.start))
+    known = (signs.category >= 0) & (signs.us < now) & (signs.us >= now - facts.response_us)
+    pairs, count = np.unique(row[known] << 32 | signs.category[known], return_counts=True)
+    starts = _offsets(pairs >> 32, n)
+    return {"liked_category": _lists(starts, pairs & 0xFFFFFFFF), "liked_count": _lists(starts, count.astype(np.float32))}
 
 
 def _offsets(row: Array, n: int) -> pa.Array:

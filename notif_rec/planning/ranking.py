@@ -13,16 +13,18 @@ from notif_rec.planning.context import PlanContext
 from notif_rec.planning.users import IntArray, Users
 from notif_rec.planning.verdict import Verdict
 from notif_rec.scoring.candidates import Lists, retrieve
-from notif_rec.scoring.engagement import probabilities
+from notif_rec.scoring.engagement import probabilities, rank_bucket
+from notif_rec.scoring.item_cells import Candidates, candidate_cells
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """item, score, source, p_click: (n_lanes, n_users, k), item -1 where a list ends or the lane is closed to the user.
+    """item, score, source, p_click, p_open: (n_lanes, n_users, k), most likely clicks first, item -1 where a list ends or the lane is
+    closed to the user. p_open is that of a send which the item leads.
 
-    p_open, p_unsubscribe: (n_users, n_channels). eligible: (n_lanes,) items that somebody could be sent. penalty: (n_lanes, n_users, k)
+    p_unsubscribe: (n_users, n_channels). eligible: (n_lanes,) items that somebody could be sent. penalty: (n_lanes, n_users, k)
     what items that recover lose at the plan's first moment, None where no rule asks.
     """
 
@@ -44,18 +46,19 @@ def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, eve
     lanes, k = context.lanes, context.settings.candidates
     shape = (len(lanes.channel), users.n, k)
     item, source = np.full(shape, -1, dtype=np.int32), np.full(shape, -1, dtype=np.int8)
-    score, p_click = np.zeros(shape), np.zeros(shape)
-    p_open, p_unsubscribe = (np.zeros((users.n, len(context.channels))) for _ in range(2))
+    score, p_click, p_open, p_unsubscribe = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((users.n, len(context.channels)))
     eligible = [eligible_items(lane, context) for lane in range(shape[0])]
     for lane in range(shape[0]):
         at = int(lanes.channel[lane])
         rows = np.arange(users.n) if everything else np.flatnonzero((verdict.open[:, lane] != 0).any(axis=1))
         if not len(rows) or not eligible[lane].any():
             continue
-        item[lane, rows], score[lane, rows], source[lane, rows] = _retrieve(users, rows, at, eligible[lane], context)
-        rank = np.where(item[lane, rows] >= 0, np.arange(k, dtype=np.int32), np.int32(-1)).astype(np.int32)
-        features = np.ascontiguousarray(users.features[rows, at])
-        p_open[rows, at], p_click[lane, rows], p_unsubscribe[rows, at] = probabilities(context.engagement, at, rank, features)
+        found, scores, sources = _retrieve(users, rows, at, eligible[lane], context)
+        features, cells = np.ascontiguousarray(users.features[rows, at]), _cells(users, rows, at, found, context)
+        opened, clicked, p_unsubscribe[rows, at] = probabilities(context.engagement, at, cells, features)
+        order = np.argsort(np.where(found >= 0, -clicked, np.inf), axis=1, kind="stable")
+        for ordered, column in ((item, found), (score, scores), (source, sources), (p_open, opened), (p_click, clicked)):
+            ordered[lane, rows] = np.take_along_axis(column, order, axis=1)
     return Ranking(item, score, source, p_click, p_open, p_unsubscribe, np.array([e.sum() for e in eligible], dtype=np.int64))
 
 
@@ -86,6 +89,25 @@ def _retrieve(
         audience=users.audience[rows],
     )
     return found.item_index, found.score, found.source
+
+
+def _cells(users: Users, rows: IntArray, channel: int, item: npt.NDArray[np.int32], context: PlanContext) -> tuple[IntArray, IntArray]:
+    """(n_rows, k) cells of candidates by opens and by clicks; the rank is the retrieval's."""
+    bucket = np.broadcast_to(rank_bucket(np.arange(item.shape[1])), item.shape)
+    sent, items = users.sent_items, context.items
+    known = Candidates(
+        popularity=np.ascontiguousarray(items.popularity[:, channel]),
+        age=np.asarray(items.age),
+        category=np.asarray(items.category),
+        n_categories=len(items.category_names),
+        liked_start=users.liked_start,
+        liked_category=users.liked_category,
+        liked_count=users.liked_count,
+        sent_start=sent.start,
+        sent_item=sent.item,
+        sent_us=sent.us,
+    )
+    return candidate_cells(item, bucket, rows, context.settings.as_of_us, known)
 
 
 def taste_of_rows(taste: Taste, rows: IntArray) -> Taste:

@@ -19,10 +19,10 @@ def demoted(ranking: Ranking, users: Users, context: PlanContext) -> Ranking:
     recoveries, lanes = context.recoveries, context.lanes
     if not len(recoveries.penalty):
         return ranking
-    moved = {name: getattr(ranking, name).copy() for name in ("item", "score", "source", "p_click")}
+    moved = {name: getattr(ranking, name).copy() for name in ("item", "score", "source", "p_click", "p_open")}
     penalty, worth = np.zeros(ranking.item.shape), context.settings.worth.clicked * context.facts.value
     _demote(
-        moved["item"], moved["score"], moved["source"], moved["p_click"], penalty, lanes.channel, lanes.item_class, worth,
+        moved["item"], moved["score"], moved["source"], moved["p_click"], moved["p_open"], penalty, lanes.channel, lanes.item_class, worth,
         context.grid.first_us, users.sent_items, recoveries,
     )  # fmt: skip
     return replace(ranking, **moved, penalty=penalty)
@@ -50,8 +50,8 @@ def penalty_of(u: int, item: int, channel: int, item_class: int, us: int, sent: 
 
 @kernel
 def _demote(
-    item: Any, score: Any, source: Any, p_click: Any, penalty: Any, lane_channel: Any, lane_class: Any, worth: Any, us: int, sent: Any,
-    recoveries: Any,
+    item: Any, score: Any, source: Any, p_click: Any, p_open: Any, penalty: Any, lane_channel: Any, lane_class: Any, worth: Any, us: int,
+    sent: Any, recoveries: Any,
 ) -> None:  # fmt: skip
     """Moves items that lost value behind those that are now worth more, and fills `penalty`; all else keeps its order.
 
@@ -71,11 +71,11 @@ def _demote(
                 lost += penalty[lane, u, n]
                 n += 1
             if lost > 0.0:
-                _sort(n, gain, item[lane, u], score[lane, u], source[lane, u], p_click[lane, u], penalty[lane, u])
+                _sort(n, gain, item[lane, u], score[lane, u], source[lane, u], p_click[lane, u], p_open[lane, u], penalty[lane, u])
 
 
 @inner
-def _sort(n: int, gain: Any, item: Any, score: Any, source: Any, p_click: Any, penalty: Any) -> None:
+def _sort(n: int, gain: Any, item: Any, score: Any, source: Any, p_click: Any, p_open: Any, penalty: Any) -> None:
     """Insertion by falling gain; equals keep their order."""
     for i in range(1, n):
         k = i
@@ -85,5 +85,6 @@ def _sort(n: int, gain: Any, item: Any, score: Any, source: Any, p_click: Any, p
             score[k - 1], score[k] = score[k], score[k - 1]
             source[k - 1], source[k] = source[k], source[k - 1]
             p_click[k - 1], p_click[k] = p_click[k], p_click[k - 1]
+            p_open[k - 1], p_open[k] = p_open[k], p_open[k - 1]
             penalty[k - 1], penalty[k] = penalty[k], penalty[k - 1]
             k -= 1

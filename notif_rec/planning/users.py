@@ -67,6 +67,9 @@ class Users:
     ignored_us: IntArray
     features: npt.NDArray[np.float32]
     hours: npt.NDArray[np.float32]
+    liked_start: IntArray
+    liked_category: npt.NDArray[np.int32]
+    liked_count: npt.NDArray[np.float32]
     seen_start: IntArray
     seen_item: npt.NDArray[np.int32]
     taste: Taste
@@ -100,6 +103,9 @@ def unpack_users(batch: pa.RecordBatch, lookup: npt.NDArray[np.int32], n_channel
         ignored_us=lists.table("ignored_us", n_channels, np.int64),
         features=lists.table("features", n_channels * N_FEATURES, np.float32).reshape(batch.num_rows, n_channels, N_FEATURES),
         hours=lists.table("hours", WEEK, np.float32),
+        liked_start=lists.start("liked_category"),
+        liked_category=lists.values("liked_category", np.int32),
+        liked_count=lists.values("liked_count", np.float32),
         seen_start=seen_start,
         seen_item=seen_item,
         taste=Taste(taste_start, taste_item, lists.values("taste_channel", np.int8)[kept], lists.values("taste_weight", np.float32)[kept]),

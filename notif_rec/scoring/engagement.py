@@ -18,16 +18,18 @@ import numpy.typing as npt
 from notif_rec.errors import DataError
 from notif_rec.scoring.calibration import CERTAIN, logit
 from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
+from notif_rec.scoring.item_parts import RANK, every_cell
 from notif_rec.scoring.scorer import Scorer, bare_scorer
 from notif_rec.scoring.send_time import HourProfile, flat_profile
 
 FloatArray = npt.NDArray[np.float64]
-AnyFloats = npt.NDArray[np.floating[Any]]
+Cells = npt.NDArray[np.int64]
 
 LAST_RANKS = np.array([1, 3, 10, 30, 100])  # the last rank (from 1) of each bucket
 BEYOND, UNRANKED = len(LAST_RANKS), len(LAST_RANKS) + 1
 N_BUCKETS = UNRANKED + 1
 RANK_SHAPE = np.array([1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.3])  # how clicks fall with rank where a channel has not shown it yet
+RANK_OF_CELL = every_cell()[:, RANK].astype(np.int64)
 OUTCOMES = ("opened", "clicked", "unsubscribed")  # what scorers foretell, in this order
 OPENED, CLICKED, LEFT = range(len(OUTCOMES))
 __all__ = ["CERTAIN", "Engagement", "probabilities"]
@@ -84,7 +86,7 @@ class Engagement:
             stored = json.loads(text)
             arrays = {name: np.asarray(stored[name], np.float64) for name in ARRAYS}
             names, warnings = tuple(stored["channels"]), tuple(stored["warnings"])
-            scorers = tuple(tuple(Scorer.from_json(one, N_FEATURES, N_BUCKETS) for one in of) for of in stored["scorers"])
+            scorers = tuple(tuple(Scorer.from_json(one, N_FEATURES) for one in of) for of in stored["scorers"])
             hours = HourProfile.from_json(stored["hours"])
             fitted = cls(channels=names, scorers=scorers, hours=hours, counts=stored["counts"], warnings=warnings, **arrays)
         except (ValueError, KeyError, TypeError) as error:
@@ -130,20 +132,19 @@ def rank_bucket(rank: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
 
 
 def probabilities(
-    engagement: Engagement, channel_index: int, rank: npt.NDArray[np.integer[Any]], features: npt.NDArray[np.float32]
+    engagement: Engagement, channel_index: int, cells: tuple[Cells, Cells], features: npt.NDArray[np.float32]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """p_open (n,), p_click (n, k) and p_unsubscribe (n,) of a send on a channel, each strictly inside (0, 1).
+    """p_open and p_click (n, k), and p_unsubscribe (n,), of a send on a channel, each strictly inside (0, 1).
 
-    rank: (n, k) place from 0 of each item in its user's candidate list before any rule, -1 = not on it; p_click never rises with it.
-    features: (n, N_FEATURES) the user as the channel sees them (scoring/features.py).
+    cells: (n, k) each, of every item of a user's candidates by opens and by clicks (scoring/item_parts.py); p_open is that of a send
+    which the item leads. features: (n, N_FEATURES) the user as the channel sees them (scoring/features.py).
     """
-    opened, clicked, left = engagement.scorers[channel_index]
-    bucket = rank_bucket(rank)
-    p_open = opened.probabilities(open_base(engagement, channel_index, features) + opened.user_part(features))
-    p_left = left.probabilities(left_base(engagement, channel_index, len(rank)) + left.user_part(features))
-    of_user = click_base(engagement, channel_index, features) + clicked.user_part(features)
-    of_item = item_base(engagement, channel_index, np.arange(N_BUCKETS)) + clicked.item_part(np.arange(N_BUCKETS))
-    return p_open, clicked.probabilities(of_user[:, None] + of_item[bucket]), p_left
+    at, (opened, clicked, left) = channel_index, engagement.scorers[channel_index]
+    of_user = open_base(engagement, at, features) + opened.user_part(features)
+    p_open = opened.probabilities(of_user[:, None] + opened.item_part()[cells[0]])
+    of_user = click_base(engagement, at, features) + clicked.user_part(features)
+    p_click = clicked.probabilities(of_user[:, None] + (item_base(engagement, at, RANK_OF_CELL) + clicked.item_part())[cells[1]])
+    return p_open, p_click, left.probabilities(left_base(engagement, at, len(features)) + left.user_part(features))
 
 
 def open_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:

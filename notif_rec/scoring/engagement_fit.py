@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from notif_rec.scoring.engagement import (
     CLICKED,
     LEFT,
-    N_BUCKETS,
     OPENED,
     Engagement,
     click_base,
@@ -20,6 +20,7 @@ from notif_rec.scoring.engagement import (
     rank_bucket,
 )
 from notif_rec.scoring.features import DAY_US, SCALES, SIGNS
+from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, RANK, UNKNOWN
 from notif_rec.scoring.rates_fit import fit_rates
 from notif_rec.scoring.scorer import TREES, Scorer
 from notif_rec.scoring.scorer_fit import Examples, Recipe, as_of, fit_scorer
@@ -66,7 +67,7 @@ def _scorers(rates: Engagement, at: int, sends: SendOutcomes, now: int, effort: 
 def recipe_of(outcome: int, effort: Effort) -> Recipe:
     """Opens and clicks keep the signs of features; leaving has them the other way round where sends wear people out."""
     signs = SIGNS if outcome != LEFT else np.zeros_like(SIGNS)
-    return Recipe(signs, SCALES, N_BUCKETS, effort.delay_us[outcome], effort.most, effort.seed, effort.threads)
+    return Recipe(signs, SCALES, effort.delay_us[outcome], effort.most, effort.seed, effort.threads)
 
 
 def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -> Examples:
@@ -74,11 +75,22 @@ def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -
     if outcome == CLICKED:
         of = sends.of_item()
         features = sends.features[of]
-        bucket = np.where(sends.item_rank == NOT_RANKED, -1, rank_bucket(sends.item_rank))
-        base = click_base(rates, at, sends.features)[of] + item_base(rates, at, bucket)
-        return Examples(features, bucket, sends.item_clicked.astype(np.float64), base, sends.plan_us[of])
+        parts = _parts(sends, np.arange(len(of)), CLICKED)
+        base = click_base(rates, at, sends.features)[of] + item_base(rates, at, parts[:, RANK].astype(np.int64))
+        return Examples(features, parts, sends.item_clicked.astype(np.float64), base, sends.plan_us[of])
     known = ~sends.blind if outcome == OPENED else sends.leave_known
     told = sends.where(known)
     label = (told.opened if outcome == OPENED else told.unsubscribed).astype(np.float64)
     base = open_base(rates, at, told.features) if outcome == OPENED else left_base(rates, at, len(label))
-    return Examples(told.features, None, label, base, told.plan_us)
+    return Examples(told.features, _parts(told, told.leads(), OPENED) if outcome == OPENED else None, label, base, told.plan_us)
+
+
+def _parts(sends: SendOutcomes, item: npt.NDArray[np.int64], outcome: int) -> npt.NDArray[np.int8]:
+    """(n, N_PARTS) of some items of sends, of any item where there is none."""
+    parts = np.tile(np.array(ANY_ITEM, np.int8), (len(item), 1))
+    there = item >= 0
+    rank, known = sends.item_rank[item[there]], sends.item_parts[item[there]]
+    parts[there, RANK] = np.where(rank == NOT_RANKED, UNKNOWN, rank_bucket(rank))
+    parts[there, POPULARITY] = known[:, 0 if outcome == OPENED else 1]
+    parts[there, AGE:] = known[:, 2:]
+    return parts

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.scoring.calibration import Calibration, calibrated, identity
+from notif_rec.scoring.item_parts import N_CELLS, keeps_signs
 from notif_rec.scoring.linear import Linear, linear_scores
 from notif_rec.scoring.trees import Trees, no_trees, tree_scores
 
@@ -21,8 +22,8 @@ RATES, LOGISTIC, TREES = "rates", "logistic", "trees"
 class Scorer:
     """p = calibrated(base + user part + item part), log-odds all of them.
 
-    kind: what foretells, RATES (the base alone), LOGISTIC or TREES (on top of a logistic). item: what an item's rank bucket adds,
-    non-increasing; empty where the outcome is of the send as a whole. typical: (n_features,) the median user, to compare with.
+    kind: what foretells, RATES (the base alone), LOGISTIC or TREES (on top of a logistic). item: (N_CELLS,) what the cell of an
+    item adds (scoring/item_parts.py); empty where nothing does. typical: (n_features,) the median user, to compare with.
     rounds: of boosting. memory_us: half-life of the level (scoring/level.py), 0 = it stays.
     """
 
@@ -40,9 +41,9 @@ class Scorer:
         added = tree_scores(self.trees, features)
         return added if self.linear is None else added + linear_scores(self.linear, features)
 
-    def item_part(self, bucket: npt.NDArray[np.int64]) -> FloatArray:
-        """What the rank bucket adds, of any shape."""
-        return self.item[bucket] if len(self.item) else np.zeros(bucket.shape)
+    def item_part(self) -> FloatArray:
+        """(N_CELLS,) what each cell adds."""
+        return self.item if len(self.item) else np.zeros(N_CELLS)
 
     def probabilities(self, margin: FloatArray) -> FloatArray:
         """Margins of any shape → probabilities strictly inside (0, 1)."""
@@ -62,14 +63,14 @@ class Scorer:
         }
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any], n_features: int, n_buckets: int) -> Scorer:
+    def from_json(cls, stored: Mapping[str, Any], n_features: int) -> Scorer:
         """Raises ValueError, KeyError or TypeError where `stored` is not what `to_json` wrote of so many features."""
         linear = None if stored["linear"] is None else Linear.from_json(stored["linear"])
         trees, item = Trees.from_json(stored["trees"]), np.asarray(stored["item"], np.float64)
         if (trees.feature >= n_features).any() or (linear is not None and len(linear.coefficient) != n_features):
             raise ValueError(f"a model of other features than the {n_features} of this version")
-        if len(item) not in (0, n_buckets) or (np.diff(item) > 0).any():
-            raise ValueError("an item part that does not fall with the rank")
+        if len(item) not in (0, N_CELLS) or (len(item) and not keeps_signs(item)):
+            raise ValueError("an item part of other cells than this version's, or one that rises where it must not")
         typical = np.asarray(stored["typical"], np.float32)
         curve, numbers = Calibration.from_json(stored["calibration"]), (int(stored["rounds"]), int(stored["memory_us"]))
         return cls(str(stored["kind"]), linear, trees, item, curve, typical, *numbers)

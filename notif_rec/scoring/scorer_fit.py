@@ -11,6 +11,7 @@ import numpy.typing as npt
 from notif_rec.models.blas import one_blas_thread
 from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
 from notif_rec.scoring.calibration import fit_curve, fit_line, levelled
+from notif_rec.scoring.item_parts import N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
 from notif_rec.scoring.level import choose_memory, level_shifts
 from notif_rec.scoring.linear import fit_linear
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer, bare_scorer
@@ -28,30 +29,30 @@ KINDS = (RATES, LOGISTIC, TREES)
 class Examples:
     """What a scorer is fitted to, one row a send or an item of a send, in an order that ids decide.
 
-    bucket: the rank bucket of the item, −1 where nobody looked; None for outcomes of whole sends. base: margins of the rates.
+    parts: (n, N_PARTS) of the item, or the item that leads the send; None where the outcome has nothing to do with items. base: margins
+    of the rates.
     plan_us: when the send was planned, or could have been.
     """
 
     features: npt.NDArray[np.float32]
-    bucket: npt.NDArray[np.int64] | None
+    parts: npt.NDArray[np.int8] | None
     label: FloatArray
     base: FloatArray
     plan_us: npt.NDArray[np.int64]
 
     def where(self, pick: npt.NDArray[Any]) -> Examples:
         """The rows that `pick`, a mask or indices, picks."""
-        bucket = None if self.bucket is None else self.bucket[pick]
-        return Examples(self.features[pick], bucket, self.label[pick], self.base[pick], self.plan_us[pick])
+        parts = None if self.parts is None else self.parts[pick]
+        return Examples(self.features[pick], parts, self.label[pick], self.base[pick], self.plan_us[pick])
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a scorer is fitted. signs, scales: per feature, for this outcome. n_buckets: of ranks. delay_us: from a plan until the answers to
+    """How a scorer is fitted. signs, scales: per feature, for this outcome. delay_us: from a plan until the answers to
     its sends are in. most: the most of KINDS."""
 
     signs: npt.NDArray[np.int8]
     scales: npt.NDArray[np.int8]
-    n_buckets: int
     delay_us: int
     most: str = TREES
     seed: int = 1
@@ -109,25 +110,22 @@ def _learned(examples: Examples, stop: Examples | None, kind: str, recipe: Recip
     if kind == LOGISTIC or rounds == 0:
         return scorer
     n, signs, groups = len(recipe.signs), recipe.signs, [list(range(len(recipe.signs)))]
-    if examples.bucket is not None:
-        signs, groups = np.append(signs, np.int8(-1)), [*groups, [n]]
+    if examples.parts is not None:
+        signs, groups = np.concatenate([signs, PART_SIGNS, [0]]).astype(np.int8), [*groups, list(range(n, n + N_PARTS + 1))]
     until = None if stop is None else _lessons(stop, margins(scorer, stop))
     described, rounds = grow(
         _lessons(sample, margins(scorer, sample) + shift), signs, groups,
         seed=recipe.seed, threads=recipe.threads, rounds=rounds or MOST_ROUNDS, until=until,
     )  # fmt: skip
     about_user, about_item = parted(described, n)
-    item = np.zeros(0) if examples.bucket is None else _table(about_item, n, recipe.n_buckets)
+    item = np.zeros(0) if examples.parts is None else _table(about_item, n)
     return replace(scorer, trees=about_user, item=item, rounds=rounds)
 
 
 def margins(scorer: Scorer, examples: Examples) -> FloatArray:
-    """(n,) what the scorer says before calibration; nothing is added for a rank that nobody looked for."""
+    """(n,) what the scorer says before calibration."""
     margin = examples.base + scorer.user_part(examples.features)
-    if examples.bucket is not None:
-        known = examples.bucket >= 0
-        margin[known] += scorer.item_part(examples.bucket[known])
-    return margin
+    return margin if examples.parts is None else margin + scorer.item_part()[cells_of(examples.parts)]
 
 
 def _sampled(examples: Examples, seed: int) -> tuple[Examples, float]:
@@ -148,14 +146,20 @@ def _sampled(examples: Examples, seed: int) -> tuple[Examples, float]:
 
 def _lessons(examples: Examples, base: FloatArray) -> Lessons:
     rows = examples.features
-    if examples.bucket is not None:
-        bucket = np.where(examples.bucket >= 0, examples.bucket, np.nan).astype(np.float32)
-        rows = np.concatenate([rows, bucket[:, None]], axis=1)
+    if examples.parts is not None:
+        rows = np.concatenate([rows, _about_item(examples.parts)], axis=1)
     return Lessons(rows, examples.label, base)
 
 
-def _table(trees: Trees, n_features: int, n_buckets: int) -> FloatArray:
-    """What each bucket adds: trees about one feature of few values are a table."""
-    rows = np.zeros((n_buckets, n_features + 1), np.float32)
-    rows[:, n_features] = np.arange(n_buckets)
-    return tree_scores(trees, rows)
+def _about_item(parts: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+    """The parts as trees see them: a rank that nobody looked for is a middling one, and a feature of its own says so."""
+    unknown = parts[:, RANK] == UNKNOWN
+    rows = np.concatenate([parts, unknown[:, None]], axis=1).astype(np.float32)
+    rows[unknown, RANK] = SIZES[RANK] // 2
+    return rows
+
+
+def _table(trees: Trees, n_features: int) -> FloatArray:
+    """What each cell adds: trees about a few small numbers are a table."""
+    cells = _about_item(every_cell())
+    return tree_scores(trees, np.concatenate([np.zeros((len(cells), n_features), np.float32), cells], axis=1))

@@ -20,8 +20,9 @@ class SendOutcomes:
     segment: of the user, -1 = none. opened: opened or clicked; blind: a machine did, nobody knows. unsubscribed: left, and
     leave_known: the window for leaving is over too. features: (n, N_FEATURES) as of plan_us. item_clicked: in [0, 1], a click that
     names no item is spread over the items of its send. item_rank: from 0 among all that the user could have been sent, -1 = not on
-    the list, NOT_RANKED where nobody looked. own_before: (n, 3) as planning/hours.own_before. hours_row: the row of own_hours
-    (n, 168), what was known of the user's own hours well before the send, -1 where nobody looked.
+    the list, NOT_RANKED where nobody looked. item_parts: (n_items, 5) popularity by opens and by clicks, age, affinity and repeats
+    (scoring/item_parts.py), as of plan_us. own_before: (n, 3) as planning/hours.own_before. hours_row: the row of own_hours (n, 168),
+    what was known of the user's own hours well before the send, -1 where nobody looked.
     """
 
     user: npt.NDArray[np.int32]
@@ -39,6 +40,7 @@ class SendOutcomes:
     item: npt.NDArray[np.int32]
     item_clicked: npt.NDArray[np.float32]
     item_rank: npt.NDArray[np.int32]
+    item_parts: npt.NDArray[np.int8]
     own_before: npt.NDArray[np.float32]
     hours_row: npt.NDArray[np.int32]
     own_hours: npt.NDArray[np.float32]
@@ -47,6 +49,15 @@ class SendOutcomes:
     def of_item(self) -> npt.NDArray[np.int64]:
         """The send of each item."""
         return np.repeat(np.arange(len(self.user)), np.diff(self.offsets))
+
+    def leads(self) -> npt.NDArray[np.int64]:
+        """The item that leads each send, the best ranked one, else the first; -1 for a send of none."""
+        sizes, of = np.diff(self.offsets), self.of_item()
+        rank = np.where(self.item_rank < 0, np.iinfo(np.int32).max, self.item_rank)
+        order = np.lexsort((np.arange(len(of)), rank, of))
+        lead = np.full(len(sizes), -1, np.int64)
+        lead[sizes > 0] = order[self.offsets[:-1][sizes > 0]]
+        return lead
 
     def with_ranks(self, item_rank: npt.NDArray[np.int32]) -> SendOutcomes:
         """The same with these ranks."""
@@ -65,4 +76,4 @@ OF_SEND = (
     "user", "channel", "at_us", "plan_us", "hour", "segment", "opened", "blind", "unsubscribed", "leave_known", "features", "own_before",
     "hours_row",
 )  # fmt: skip
-OF_ITEM = ("item", "item_clicked", "item_rank")
+OF_ITEM = ("item", "item_clicked", "item_rank", "item_parts")

@@ -22,9 +22,11 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.caps import named_categories, specs_of
 from notif_rec.planning.context import ALWAYS_THERE, EVERYBODY, NEVER_EXPIRES, Channel, Items, PlanContext, Settings, Worth
 from notif_rec.planning.facts import Facts
+from notif_rec.planning.item_counts import read_item_counts
 from notif_rec.policy.rule import Cap, ItemWeight, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.scoring.fatigue import FatigueCurve
+from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, REPEAT_US, age_of
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.tables import CLASSES
@@ -86,7 +88,7 @@ def build_planner(
         rules=_learned(config, curve),
         categories=categories,
         audiences=audiences,
-        items=item_arrays(items, model, config.channel_names, audiences, categories),
+        items=_known(connection, item_arrays(items, model, config.channel_names, audiences, categories), model, facts, as_of),
         model=model,
         engagement=engagement,
         active=tuple(name in found for name in config.channel_names),
@@ -144,9 +146,18 @@ def _facts(config: Config, model: Model, categories: tuple[str, ...], audiences:
     return replace(facts_of(config, curve), categories=categories, audiences=audiences, lookback_us=lookback, segments=segments)
 
 
+def _known(connection: duckdb.DuckDBPyConnection, items: Items, model: Model, facts: Facts, as_of: datetime) -> Items:
+    """`items` with their age, and how they were answered on each channel, as of the plan."""
+    counts, code = read_item_counts(connection, facts, as_of, 0), model.item_codes.astype(np.int64)
+    plan = np.zeros(len(code), np.int64)
+    answered = [np.stack(counts.popularity(code, np.full(len(code), at), plan), axis=1) for at in range(len(facts.channels))]
+    age = age_of(items.created_us, np.full(len(code), to_us(as_of)))
+    return replace(items, age=age, popularity=np.stack(answered, axis=1))
+
+
 def lookback_us(config: Config, curve: FatigueCurve | None = None) -> int:
     """How far back a send may still bind or tire."""
-    spans = [2 * DAY_US]
+    spans = [2 * DAY_US, REPEAT_US]
     for rule in config.binding_rules:
         if isinstance(rule, Cap):
             limit = rule.limit(rule.channels or config.channel_names)
@@ -188,6 +199,8 @@ def item_arrays(items: pa.Table, model: Model, channels: Sequence[str], audience
         category=aligned(category, -1, np.int32),
         categories=aligned(named, 0, np.uint64),
         value=aligned(_filled(items.column("value"), 1.0), 1.0, np.float64),
+        age=np.full(n, ANY_ITEM[AGE], np.int8),
+        popularity=np.full((n, len(channels), 2), ANY_ITEM[POPULARITY], np.int8),
         category_names=names,
     )
 

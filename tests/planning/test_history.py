@@ -15,17 +15,21 @@ from hypothesis import strategies as st
 
 from notif_rec.planning.answers import attribute_outcomes
 from notif_rec.planning.bucket import read_past, to_us
+from notif_rec.planning.item_counts import read_item_counts, read_item_index
 from notif_rec.planning.past_sends import _outcomes
 from notif_rec.planning.prepare import prepare_bucket, read_shared
 from notif_rec.planning.sends import gather_sends
+from notif_rec.planning.users import unpack_users
 from notif_rec.scoring.features import N_FEATURES, SIGNS
+from notif_rec.scoring.item_cells import Candidates, candidate_cells
+from notif_rec.scoring.item_parts import AGE, N_PARTS, POPULARITY, age_of, cells_of
 from notif_rec.scoring.send_outcomes import SendOutcomes
 from tests.planning.test_prepare import WORLD
 from tests.planning.world import AS_OF, BUCKET, FACTS, World, connect
 
 DAY = timedelta(days=1)
 LATER = AS_OF + 30 * DAY
-SHORT = replace(FACTS, leave_us=FACTS.attribution_us)
+SHORT = replace(FACTS, leave_us=FACTS.attribution_us, lookback_us=31 * 86_400_000_000)
 
 
 def planned(world: World) -> dict[tuple[int, int], npt.NDArray[np.float32]]:
@@ -42,7 +46,8 @@ def learned(world: World) -> SendOutcomes:
         past, shared = read_past(connection, (BUCKET, BUCKET), SHORT), read_shared(connection, SHORT, LATER)
         sends = gather_sends(past, shared.item_log)
         answers = attribute_outcomes(past.events, sends, SHORT, to_us(LATER), len(past.users))
-        return _outcomes(past, sends, answers, shared, SHORT, to_us(LATER))
+        counts = read_item_counts(connection, SHORT, LATER, SHORT.learn_us)
+        return _outcomes(past, sends, answers, shared, counts, SHORT, to_us(LATER))
 
 
 def with_sends(world: World, seed: int) -> World:
@@ -69,6 +74,41 @@ def test_a_training_row_is_what_the_plan_saw(world: World, seed: int) -> None:
     assert inside.sum() >= 8
     for row in np.flatnonzero(inside):
         assert found.features[row].tolist() == saw[int(found.user[row]), int(found.channel[row])].tolist()
+
+
+def cells_planned(world: World) -> dict[tuple[int, int, int], tuple[int, int]]:
+    """(user, channel, item) → cells by opens and by clicks of an item ranked first, in a plan at AS_OF."""
+    codes, channels = np.arange(5, dtype=np.int32), range(len(SHORT.channels))
+    with connect(world) as connection:
+        index, counts = read_item_index(connection), read_item_counts(connection, SHORT, AS_OF, 0)
+        users = unpack_users(prepare_bucket(connection, BUCKET, SHORT, AS_OF), codes, len(channels), len(SHORT.audiences))
+    rows, found = np.arange(users.n), {}
+    category, created_us = index.of(codes)
+    for at in channels:
+        popularity = np.stack(counts.popularity(codes.astype(np.int64), np.full(5, at), np.zeros(5, np.int64)), axis=1)
+        known = Candidates(
+            popularity, age_of(created_us, np.full(5, to_us(AS_OF))), category, index.n_categories,
+            users.liked_start, users.liked_category, users.liked_count, users.sent_items.start, users.sent_items.item, users.sent_items.us,
+        )  # fmt: skip
+        opened, clicked = candidate_cells(np.tile(codes, (users.n, 1)), np.zeros((users.n, 5), np.int64), rows, to_us(AS_OF), known)
+        found |= {(int(users.user[u]), at, i): (int(opened[u, i]), int(clicked[u, i])) for u in rows for i in range(5)}
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(WORLD, st.integers(0, 2**32))
+def test_a_training_row_knows_of_its_items_what_the_plan_knew(world: World, seed: int) -> None:
+    lived = with_sends(world, seed)
+    saw, found = cells_planned(lived), learned(lived)
+    send = found.of_item()
+    parts = np.zeros((2, len(send), N_PARTS), np.int8)  # by opens and by clicks, all ranked first
+    parts[0, :, POPULARITY], parts[1, :, POPULARITY] = found.item_parts[:, 0], found.item_parts[:, 1]
+    parts[:, :, AGE:] = found.item_parts[None, :, 2:]
+    checked = np.flatnonzero(found.plan_us[send] == to_us(AS_OF))
+    assert len(checked) >= 8
+    for m in checked:
+        key = (int(found.user[send[m]]), int(found.channel[send[m]]), int(found.item[m]))
+        assert tuple(int(cells_of(of[m : m + 1])[0]) for of in parts) == saw[key]
 
 
 @settings(max_examples=15, deadline=None)

@@ -49,7 +49,7 @@ def plain_value(offers: Offers, context: PlanContext, row: int, person: int, ite
     inside = lambda p: min(max(p, 1e-9), 1 - 1e-9)  # noqa: E731
     chances = offers.p_click[row, : offers.size[row]]
     clicks = sum(value.get(i, 1.0) * inside(p * weight) for i, p in zip(items, chances, strict=True))
-    opened = worth.opened * inside(offers.p_open[person, channel] * weight)
+    opened = worth.opened * inside(offers.p_open[row] * weight)
     return float(opened + worth.clicked * clicks + worth.unsubscribed * offers.p_unsubscribe[person, channel])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -53,6 +54,7 @@ def connect(world: World) -> duckdb.DuckDBPyConnection:
         rows = [{"bucket": BUCKET, "seq": 1, "send_at": row.get("actual_at"), **row} for row in world.get(name, [])]
         maps = [{k: list(v.items()) if isinstance(v, dict) else v for k, v in row.items()} for row in rows]
         connection.register(name, pa.Table.from_pylist(maps, schema=columns))
+    connection.execute("CREATE VIEW items AS FROM items_log WINDOW newest AS (PARTITION BY item) QUALIFY seq = max(seq) OVER newest")
     return connection
 
 
@@ -120,6 +122,8 @@ class _User:
             "taste_item": [item for item, _ in sorted(taste)],
             "taste_channel": [channel for _, channel in sorted(taste)],
             "taste_weight": [taste[pair] for pair in sorted(taste)],
+            "liked_category": [category for category, _ in self._liked()],
+            "liked_count": [count for _, count in self._liked()],
         }
 
     def _sends(self, ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -225,6 +229,17 @@ class _User:
                 worth = self.facts.event_weights[row["event"]] * row["value"] * 2**-age
                 parts.setdefault((row["item"], channel), []).append(worth if worth > 0 else 0.0)
         return {pair: math.fsum(values) for pair, values in parts.items()}
+
+    def _liked(self) -> list[tuple[int, int]]:
+        """Signs of taste by category, of items that the catalogue knows now."""
+        newest = {row["item"]: row for row in sorted(self.world.get("items_log", []), key=lambda row: row["seq"])}
+        names = sorted({row["category"] for row in newest.values()})
+        back, told = timedelta(microseconds=self.facts.response_us), Counter[int]()
+        for row in self.events:
+            known = row["event"] in self.facts.event_weights and row["item"] in newest
+            if known and self.as_of - back <= row["timestamp"] < self.as_of:
+                told[names.index(newest[row["item"]]["category"])] += 1
+        return sorted(told.items())
 
     def _consent(self, channel: int) -> int:
         name = self.facts.channels[channel]

@@ -124,6 +124,8 @@ class World:
             category=np.array([names.index(self.category[c]) if c in self.category else -1 for c in codes], dtype=np.int32),
             categories=np.array(bits, dtype=np.uint64),
             value=np.array([self.value.get(c, 1.0) for c in codes], dtype=np.float64),
+            age=np.full(len(codes), 5, dtype=np.int8),
+            popularity=np.full((len(codes), len(self.names), 2), 2, dtype=np.int8),
             category_names=names,
         )
 
@@ -178,6 +180,8 @@ class World:
             "taste_item": [t[0] for t in taste],
             "taste_channel": [t[1] for t in taste],
             "taste_weight": [t[2] for t in taste],
+            "liked_category": [],
+            "liked_count": [],
         }
 
 

@@ -23,6 +23,7 @@ from notif_rec.scoring.engagement import (
     rank_bucket,
 )
 from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
+from notif_rec.scoring.item_parts import ANY_ITEM, cells_of
 from notif_rec.scoring.rates_fit import bucket_rates, click_strength, non_increasing, open_strength
 from notif_rec.scoring.rates_fit import fit_rates as fit_engagement
 from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
@@ -43,6 +44,7 @@ def outcomes(**columns: npt.ArrayLike) -> SendOutcomes:
         "blind": np.zeros(n, np.bool_), "unsubscribed": np.zeros(n, np.bool_), "leave_known": np.ones(n, np.bool_),
         "features": np.zeros((n, N_FEATURES), np.float32), "segment": np.full(n, -1, np.int32),
         "item": np.zeros(items, np.int32), "item_clicked": np.zeros(items, np.float32), "item_rank": np.full(items, NOT_RANKED, np.int32),
+        "item_parts": np.tile(np.array((2, *ANY_ITEM[1:]), np.int8), (items, 1)),
         "hours_row": np.full(n, -1, np.int32), "own_hours": np.zeros((0, 168), np.float32), "activity": np.zeros((1, 168)),
         "own_before": np.zeros((n, 3), np.float32),
     }  # fmt: skip
@@ -54,6 +56,14 @@ def known(n_sends: npt.ArrayLike, n_opens: npt.ArrayLike, n_clicks: npt.ArrayLik
     rows = np.zeros((len(np.asarray(n_sends)), N_FEATURES), np.float32)
     rows[:, SENDS], rows[:, OPENS], rows[:, CLICKS], rows[:, ITEMS] = n_sends, n_opens, n_clicks, n_items
     return rows
+
+
+def ranked(rank: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cells of items of which the rank is known and nothing else."""
+    parts = np.tile(np.array(ANY_ITEM, np.int8), (rank.size, 1))
+    parts[:, 0] = rank_bucket(rank.ravel())
+    cells = cells_of(parts).reshape(rank.shape)
+    return cells, cells
 
 
 class Simulated:
@@ -89,9 +99,9 @@ def test_predictions_for_later_sends_are_calibrated_overall_and_in_every_fifth()
     true = np.minimum(TRUE_CLICKS[rank_bucket(later.rank)] * world.ratio[later.item_user] * 0.4, 1)
     clicked = rng.random(len(true)) < true
     users = known(n_sends, n_opens, clicks, items)
-    p_open, _, p_leave = probabilities(fitted, 0, np.zeros((3000, 1), np.int32), users)
-    p_click = probabilities(fitted, 0, later.rank[:, None], users[later.item_user])[1][:, 0]
-    for p, happened, tolerance in ((p_open[later.user], opened, 0.03), (p_click, clicked, 0.04)):
+    p_open, _, p_leave = probabilities(fitted, 0, ranked(np.zeros((3000, 1), np.int32)), users)
+    p_click = probabilities(fitted, 0, ranked(later.rank[:, None]), users[later.item_user])[1][:, 0]
+    for p, happened, tolerance in ((p_open[later.user, 0], opened, 0.03), (p_click, clicked, 0.04)):
         assert happened.sum() / p.sum() == pytest.approx(1, abs=tolerance)
         fifths = np.array_split(np.argsort(p, kind="stable"), 5)
         assert [happened[fifth].sum() / p[fifth].sum() for fifth in fifths] == pytest.approx([1] * 5, abs=0.1)
@@ -104,8 +114,8 @@ def test_a_user_without_a_past_gets_the_channels_rate_and_one_with_much_the_own(
     fitted = fit_engagement(CHANNELS, Simulated(500, 30, seed=4).sends)
     rank = np.zeros((3, 1), np.int32)
     items = np.array([0, 1e4, 1e4]) / fitted.click_rate[0]
-    p_open, p_click, _ = probabilities(fitted, 0, rank, known([0, 1e6, 1e6], [0, 9e5, 0], [0, 2e4, 0], items))
-    assert p_open == pytest.approx([fitted.open_rate[0], 0.9, 0], abs=1e-3)
+    p_open, p_click, _ = probabilities(fitted, 0, ranked(rank), known([0, 1e6, 1e6], [0, 9e5, 0], [0, 2e4, 0], items))
+    assert p_open[:, 0] == pytest.approx([fitted.open_rate[0], 0.9, 0], abs=1e-3)
     first = fitted.click_rate_by_bucket[0, 0]
     assert p_click[:, 0] / (1 - p_click[:, 0]) == pytest.approx(first / (1 - first) * np.array([1, 2, 0]), abs=1e-3)
 
@@ -126,7 +136,9 @@ def test_always_inside_and_never_rising_with_rank(history: list[tuple[float, flo
     ranks = np.tile(np.append(np.arange(150), -1).astype(np.int32), (len(history), 1))
     n_sends, n_opens, n_clicks, expected = (np.array(column) for column in zip(*history, strict=True))
     for channel in range(2):
-        p_open, p_click, p_leave = probabilities(fitted, channel, ranks, known(n_sends, np.minimum(n_opens, n_sends), n_clicks, expected))
+        p_open, p_click, p_leave = probabilities(
+            fitted, channel, ranked(ranks), known(n_sends, np.minimum(n_opens, n_sends), n_clicks, expected)
+        )
         for p in (p_open, p_click, p_leave):
             assert (p > 0).all() and (p < 1).all()
         assert (np.diff(p_click, axis=1) <= 0).all()
@@ -224,8 +236,8 @@ def test_damaged_rates_are_refused() -> None:
 @pytest.mark.parametrize("channel", ["push", "email", "in_app", "sms"])
 def test_a_first_send_of_one_item_is_worth_its_risk_under_the_default_value(channel: str) -> None:
     """Else a store without sends would plan none, and never have any."""
-    p_open, p_click, p_leave = probabilities(prior_engagement((channel,)), 0, np.zeros((1, 1), np.int32), known([0], [0], [0], [0]))
-    assert 0.1 * p_open[0] + 1.0 * p_click[0, 0] - 30 * p_leave[0] > 0
+    p_open, p_click, p_leave = probabilities(prior_engagement((channel,)), 0, ranked(np.zeros((1, 1), np.int32)), known([0], [0], [0], [0]))
+    assert 0.1 * p_open[0, 0] + 1.0 * p_click[0, 0] - 30 * p_leave[0] > 0
 
 
 def test_buckets_of_ranks() -> None:

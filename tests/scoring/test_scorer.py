@@ -12,6 +12,7 @@ from notif_rec.scoring import boosting, scorer_fit
 from notif_rec.scoring.boosting import PARAMETERS, Lessons, grow
 from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, logit, non_decreasing
 from notif_rec.scoring.features import FEATURES, LOGIT, N_FEATURES, PLAIN, SCALES, SIGNS
+from notif_rec.scoring.item_parts import AFFINITY, N_CELLS, N_RANKED, RANK, REPEATS, SIZES, UNKNOWN, cells_of, every_cell, keeps_signs
 from notif_rec.scoring.level import choose_memory, level_shifts
 from notif_rec.scoring.linear import fit_linear, linear_scores
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer
@@ -19,7 +20,7 @@ from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold,
 from notif_rec.scoring.trees import flatten, parted, tree_scores
 
 Floats = npt.NDArray[np.float64]
-N_BUCKETS, DAY_US = 7, 86_400_000_000
+DAY_US = 86_400_000_000
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -36,16 +37,22 @@ def world(n: int, seed: int = 1, clicks: bool = True, wanted: float = 0.15) -> E
     """Answers that features tell of, some of them against the signs that a model must keep."""
     rng = np.random.default_rng(seed)
     rows = random_features(rng, n)
-    bucket = rng.integers(-1, N_BUCKETS, n)
-    margin = 3 * rows[:, 15] - 0.02 * rows[:, 5] + 0.02 * rows[:, 6] * (rows[:, 24] > 5) - 0.2 * np.maximum(bucket, 0) * clicks
+    parts = np.stack([rng.integers(0, size, n) for size in SIZES], axis=1).astype(np.int8)
+    parts[rng.random(n) < 0.3, RANK] = UNKNOWN
+    margin = (
+        3 * rows[:, 15]
+        - 0.02 * rows[:, 5]
+        + 0.02 * rows[:, 6] * (rows[:, 24] > 5)
+        + (0.2 * parts[:, AFFINITY] - 0.2 * np.maximum(parts[:, RANK], 0)) * clicks
+    )
     margin += np.log(wanted / (1 - wanted)) - margin.mean()
     label = (rng.random(n) < sigmoid(margin)).astype(np.float64)
     base = np.full(n, np.log(wanted / (1 - wanted)))
-    return Examples(rows, bucket if clicks else None, label, base, np.sort(rng.integers(0, 100, n)) * DAY_US)
+    return Examples(rows, parts if clicks else None, label, base, np.sort(rng.integers(0, 100, n)) * DAY_US)
 
 
 def recipe(most: str = TREES, threads: int = 1) -> Recipe:
-    return Recipe(SIGNS, SCALES, N_BUCKETS, 2 * DAY_US, most, 1, threads)
+    return Recipe(SIGNS, SCALES, 2 * DAY_US, most, 1, threads)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +65,9 @@ def test_trees_are_lightgbms_own_whatever_the_threads(monkeypatch: pytest.Monkey
 
     examples = world(4000)
     lessons = Lessons(
-        np.concatenate([examples.features, examples.bucket[:, None]], axis=1).astype(np.float32), examples.label, examples.base
+        np.concatenate([examples.features, examples.parts[:, AFFINITY:REPEATS]], axis=1).astype(np.float32), examples.label, examples.base
     )
-    signs, groups = np.append(SIGNS, np.int8(-1)), [list(range(N_FEATURES)), [N_FEATURES]]
+    signs, groups = np.append(SIGNS, np.int8(1)), [list(range(N_FEATURES)), [N_FEATURES]]
     described, rounds = grow(lessons, signs, groups, seed=1, threads=1, rounds=30)
     monkeypatch.setattr(boosting, "ROWS_A_THREAD", 1000)
     again, _ = grow(lessons, signs, groups, seed=1, threads=2, rounds=3)
@@ -68,14 +75,14 @@ def test_trees_are_lightgbms_own_whatever_the_threads(monkeypatch: pytest.Monkey
     trees = flatten(described)
     told = PARAMETERS | {"monotone_constraints": signs.tolist(), "interaction_constraints": groups, "seed": 1, "num_threads": 1}
     booster = lgb.train(told, lgb.Dataset(lessons.rows, lessons.label, init_score=lessons.base, params=told), num_boost_round=30)
-    rows = np.concatenate([random_features(np.random.default_rng(2), 500), np.arange(500)[:, None] % N_BUCKETS], axis=1).astype(np.float32)
+    rows = np.concatenate([random_features(np.random.default_rng(2), 500), np.arange(500)[:, None] % 6], axis=1).astype(np.float32)
     assert tree_scores(trees, rows) == pytest.approx(booster.predict(rows, raw_score=True), abs=1e-9)
     about_user, about_item = parted(described, N_FEATURES)
     assert len(about_item.root) > 0 and tree_scores(about_user, rows) + tree_scores(about_item, rows) == pytest.approx(
         tree_scores(trees, rows)
     )
     moved = rows.copy()
-    moved[:, N_FEATURES] = 6 - moved[:, N_FEATURES]
+    moved[:, N_FEATURES] = 5 - moved[:, N_FEATURES]
     assert np.array_equal(tree_scores(about_user, rows), tree_scores(about_user, moved))
 
 
@@ -100,12 +107,12 @@ def test_more_sends_and_shorter_gaps_never_raise_p(fitted: Scorer, most: str) ->
     before, after = (scorer.probabilities(scorer.user_part(of)) for of in (rows, worse))
     assert (after <= before).all() and (after < before).mean() > 0.5
     assert (before > 0).all() and (before < 1).all()
-    assert (np.diff(scorer.item_part(np.arange(N_BUCKETS))) <= 0).all()
+    assert keeps_signs(scorer.item_part()) and (most == LOGISTIC or len(np.unique(scorer.item_part())) > 20)
 
 
 def test_without_signs_some_rows_break_them() -> None:
     """Negative control of the test above: the made-up answers do rise with sends where nothing forbids it."""
-    free = fit_scorer(world(30_000), Recipe(np.zeros_like(SIGNS), SCALES, N_BUCKETS, 2 * DAY_US))
+    free = fit_scorer(world(30_000), Recipe(np.zeros_like(SIGNS), SCALES, 2 * DAY_US))
     rows = random_features(np.random.default_rng(4), 5000)
     more = rows.copy()
     more[:, 6] *= 3
@@ -136,7 +143,7 @@ def test_few_answers_carry_less() -> None:
 @pytest.mark.parametrize("answer", [0.0, 1.0])
 def test_answers_that_are_all_alike_leave_the_rates_alone(answer: float) -> None:
     examples = world(5000)
-    whole = Examples(examples.features, examples.bucket, np.full(5000, answer), examples.base, examples.plan_us)
+    whole = Examples(examples.features, examples.parts, np.full(5000, answer), examples.base, examples.plan_us)
     scorer = fit_scorer(whole, recipe())
     assert scorer.kind == RATES and margins(scorer, whole) == pytest.approx(examples.base)
 
@@ -145,24 +152,24 @@ def test_constant_features_say_nothing() -> None:
     examples = world(20_000)
     rows = np.ones_like(examples.features)
     rows[:, 15] = examples.features[:, 15]
-    scorer = fit_scorer(Examples(rows, examples.bucket, examples.label, examples.base, examples.plan_us), recipe())
+    scorer = fit_scorer(Examples(rows, examples.parts, examples.label, examples.base, examples.plan_us), recipe())
     assert scorer.kind == TREES and set(scorer.trees.feature.tolist()) <= {15}
     assert np.flatnonzero(scorer.linear.coefficient).tolist() == [15] if scorer.linear else False
 
 
 def test_what_is_stored_reads_back_bit_by_bit_and_nonsense_is_refused(fitted: Scorer) -> None:
     told = json.loads(json.dumps(fitted.to_json()))
-    read = Scorer.from_json(told, N_FEATURES, N_BUCKETS)
+    read = Scorer.from_json(told, N_FEATURES)
     rows = random_features(np.random.default_rng(8), 100)
     assert read.probabilities(read.user_part(rows)).tobytes() == fitted.probabilities(fitted.user_part(rows)).tobytes()
     assert read.to_json() == fitted.to_json()
     loops = told | {"trees": told["trees"] | {"left": [0] * len(told["trees"]["left"])}}
     beyond = told | {"trees": told["trees"] | {"feature": [N_FEATURES] * len(told["trees"]["feature"])}}
-    rising = told | {"item": [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]}
+    rising = told | {"item": [*told["item"][:7], 9.0, *told["item"][8:]]}
     falling = told | {"calibration": {"margin": [0.0, 1.0], "logit": [1.0, 0.0], "slope": 1.0}}
     for broken in (loops, beyond, rising, falling):
         with pytest.raises(ValueError):
-            Scorer.from_json(broken, N_FEATURES, N_BUCKETS)
+            Scorer.from_json(broken, N_FEATURES)
 
 
 def test_a_logistic_regression_finds_what_made_the_answers_but_keeps_its_signs() -> None:
@@ -211,3 +218,13 @@ def test_the_level_follows_what_was_known_and_stays_where_nothing_moves() -> Non
     assert level_shifts(p, future, day, 8 * DAY_US, 7 * DAY_US, at)[0] == shifts[0]
     assert abs(level_shifts(p, still, day, 8 * DAY_US, 112 * DAY_US, at)).max() < 0.06
     assert level_shifts(p, still, day, 8 * DAY_US, 0, at).tolist() == [0, 0, 0]
+
+
+def test_cells_are_numbered_as_they_are_listed_and_signs_are_checked_along_each_part() -> None:
+    assert cells_of(every_cell()).tolist() == list(range(N_CELLS)) and len(every_cell()) == N_CELLS
+    fair = 0.1 * every_cell()[:, AFFINITY] - 0.2 * np.maximum(every_cell()[:, RANK], 0)
+    assert keeps_signs(fair) and not keeps_signs(-fair)
+    for at in (0, N_RANKED):
+        bent = fair.copy()
+        bent[at] += 5.0
+        assert not keeps_signs(bent)
