@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from notif_rec.planning.fates import Fate
 
 COLUMNS = ("channel", "rank", "item_id", "from", "p_click", "value", "fate", "counter", "rule", "free from", "also")
-SHOWN = 15
+MOVED = ("channel", "item_id", "outcome", "odds times", "by", "here", "typical")
+SHOWN, STRONGEST, LEAST = 15, 5, 1.02
 
 
 @click.command("explain")
@@ -26,7 +27,8 @@ SHOWN = 15
 def command(settings: Settings, user: str, plan: str, item: str | None, channel: str | None, everything: bool) -> None:
     """Say what became of each candidate of USER in a plan: sent when, or every rule that bound, its counter and the next free moment.
 
-    The user is planned for again by what the plan knew; quotas, apply and release are taken from what happened.
+    The user is planned for again by what the plan knew; quotas, apply and release are taken from what happened. Of the
+    first of each channel, or of --item, it also says what raised and lowered the odds, beside a typical user and any item.
     """
     from notif_rec.workflows.explain import explain
 
@@ -38,9 +40,22 @@ def command(settings: Settings, user: str, plan: str, item: str | None, channel:
         f"time zone {facts['timezone']} · consent: {consent} · {facts['known_sends']} known sends · {facts['seen_items']} items seen"
     )
     shown = [f for f in result.fates if everything or f.rank <= SHOWN or (f.send_at is not None and not f.reasons)]
-    show(settings, result.to_json(), text=text, tables=[Table(COLUMNS, [_row(fate) for fate in shown])])
+    moved = Table(MOVED, [row for fate in shown for row in _moved(fate, everything)], "What raised and lowered the probabilities")
+    tables = [Table(COLUMNS, [_row(fate) for fate in shown]), *([moved] if moved.rows else [])]
+    show(settings, result.to_json(), text=text, tables=tables)
     if len(shown) < len(result.fates):
         note(settings, f"{len(result.fates) - len(shown)} further candidates; --all shows them")
+
+
+def _moved(fate: Fate, everything: bool) -> list[tuple[object, ...]]:
+    """A row an influence, the strongest of each outcome unless everything is wanted."""
+    rows, told = list[tuple[object, ...]](), dict[str, int]()
+    for one in fate.influences:
+        told[one.outcome] = told.get(one.outcome, 0) + 1
+        if everything or (told[one.outcome] <= STRONGEST and max(one.odds, 1 / one.odds) >= LEAST):
+            what = (one.name, one.words, "") if one.value is None else (one.words, round(one.value, 3), round(one.typical or 0.0, 3))
+            rows.append((fate.channel, fate.item_id, one.outcome, round(one.odds, 3), *what))
+    return rows
 
 
 def _row(fate: Fate) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from notif_rec.planning.unchosen import charges, fate_masks, places
 from notif_rec.planning.users import Users
 from notif_rec.policy.local_time import zone_codes
 from notif_rec.policy.rule import Cap, Filter, Moments, Rule, UserBatch
+from notif_rec.scoring.influence import Influence
 from notif_rec.tables import CONSENTS
 
 IntArray = npt.NDArray[np.int64]
@@ -52,7 +53,8 @@ class PlannedSend:
 @dataclass(frozen=True)
 class Fate:
     """A candidate. rank from 1 in the channel's list. value: of a send that holds it alone, at an hour of average weight, before fatigue.
-    send_at where it is sent (or would be: shadow); else reasons, the headline first.
+    send_at where it is sent (or would be: shadow); else reasons, the headline first. influences: what moved its probabilities, where
+    somebody asked.
     """
 
     channel: str
@@ -67,6 +69,7 @@ class Fate:
     send_at: datetime | None
     shadow: bool
     reasons: tuple[Reason, ...]
+    influences: tuple[Influence, ...] = ()
 
 
 def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[PlannedSend] | None = None) -> list[Fate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -19,13 +19,13 @@ WINDOW_US = 30 * DAY_US
 
 COUNTS = """
 WITH told AS (
-    SELECT item, channel, actual_at AS at, 0 AS what FROM ledger WHERE NOT released OR confirmed
-    UNION ALL SELECT item, channel, "timestamp", CASE event WHEN 'sent' THEN 0 WHEN 'opened' THEN 1 ELSE 2 END FROM events
+    SELECT item, channel, epoch_us(actual_at) AS us, 0 AS what FROM ledger WHERE NOT released OR confirmed
+    UNION ALL SELECT item, channel, epoch_us("timestamp"), CASE event WHEN 'sent' THEN 0 WHEN 'opened' THEN 1 ELSE 2 END FROM events
     WHERE (event = 'sent' AND confirms IS NULL) OR event IN ('opened', 'clicked')
 )
-SELECT item, {channel} AS channel, ceil((epoch_us($as_of) - epoch_us(at)) / $horizon)::BIGINT AS plan,
+SELECT item, {channel} AS channel, ceil(($as_of - us) / $horizon)::BIGINT AS plan,
     count(*) FILTER (what = 0) AS sends, count(*) FILTER (what = 1) AS opens, count(*) FILTER (what = 2) AS clicks
-FROM told WHERE item >= 0 AND at < $as_of AND at >= $since GROUP BY ALL
+FROM told WHERE item >= 0 AND us < $as_of AND us >= $since GROUP BY ALL
 """
 
 INDEX = """
@@ -55,7 +55,7 @@ class ItemCounts:
 
     def popularity(self, item: Ints, channel: Ints, plan: Ints) -> tuple[Parts, Parts]:
         """By opens and by clicks, what of WINDOW_US was known before each plan."""
-        width = -(-WINDOW_US // self.horizon_us)
+        width = window_us(self.horizon_us) // self.horizon_us
         own = self._until(item, channel, plan + width) - self._until(item, channel, plan)
         last = self.mean.shape[1] - 1
         everybody = self.mean[channel, np.minimum(plan + width, last)] - self.mean[channel, np.minimum(plan, last)]
@@ -69,10 +69,16 @@ class ItemCounts:
         return found
 
 
+def window_us(horizon_us: int) -> int:
+    """How far back an item's answers are counted: whole horizons, 30 days or little more."""
+    return -(-WINDOW_US // horizon_us) * horizon_us
+
+
 def read_item_counts(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of: datetime, back_us: int) -> ItemCounts:
     """What plans of the last `back_us` before as-of, and one at it, knew of every item."""
     query = COUNTS.format(channel=channel_sql(facts))
-    asked = {"as_of": as_of, "since": as_of - timedelta(microseconds=back_us + WINDOW_US), "horizon": facts.horizon_us}
+    now, horizon = to_us(as_of), facts.horizon_us
+    asked = {"as_of": now, "since": now - back_us - window_us(horizon), "horizon": horizon}
     found = connection.execute(query, asked).fetchnumpy()
     item, channel, plan = (np.asarray(found[name], np.int64) for name in ("item", "channel", "plan"))
     counts = np.stack([np.asarray(found[name], np.float64) for name in ("sends", "opens", "clicks")], axis=1)
@@ -84,7 +90,7 @@ def read_item_counts(connection: duckdb.DuckDBPyConnection, facts: Facts, as_of:
     mean = np.zeros((n, int(plan.max(initial=0)) + 1, 3))
     np.add.at(mean, (channel, plan), counts)
     totals = np.concatenate([np.zeros((1, 3)), np.cumsum(counts[order], axis=0)])
-    return ItemCounts(to_us(as_of), facts.horizon_us, n, key[order], totals, np.cumsum(mean, axis=1))
+    return ItemCounts(now, horizon, n, key[order], totals, np.cumsum(mean, axis=1))
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, eve
         rows = np.arange(users.n) if everything else np.flatnonzero((verdict.open[:, lane] != 0).any(axis=1))
         if not len(rows) or not eligible[lane].any():
             continue
-        found, scores, sources = _retrieve(users, rows, at, eligible[lane], context)
-        features, cells = np.ascontiguousarray(users.features[rows, at]), _cells(users, rows, at, found, context)
+        found, scores, sources = retrieve_candidates(users, rows, at, eligible[lane], context)
+        features, cells = np.ascontiguousarray(users.features[rows, at]), cells_of_candidates(users, rows, at, found, context)
         opened, clicked, p_unsubscribe[rows, at] = probabilities(context.engagement, at, cells, features)
         order = np.argsort(np.where(found >= 0, -clicked, np.inf), axis=1, kind="stable")
         for ordered, column in ((item, found), (score, scores), (source, sources), (p_open, opened), (p_click, clicked)):
@@ -73,9 +73,10 @@ def eligible_items(lane: int, context: PlanContext) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _retrieve(
+def retrieve_candidates(
     users: Users, rows: IntArray, channel: int, eligible: npt.NDArray[np.bool_], context: PlanContext
 ) -> tuple[npt.NDArray[np.int32], FloatArray, npt.NDArray[np.int8]]:
+    """(n_rows, k) model rows, scores and sources of the candidates of some users on a channel, the best first, −1 where a list ends."""
     exclude = Lists(*_take(users.seen_start, rows, users.seen_item)) if context.channels[channel].exclude_seen else None
     found = retrieve(
         context.model.channels[context.names[channel]],
@@ -91,7 +92,9 @@ def _retrieve(
     return found.item_index, found.score, found.source
 
 
-def _cells(users: Users, rows: IntArray, channel: int, item: npt.NDArray[np.int32], context: PlanContext) -> tuple[IntArray, IntArray]:
+def cells_of_candidates(
+    users: Users, rows: IntArray, channel: int, item: npt.NDArray[np.int32], context: PlanContext
+) -> tuple[IntArray, IntArray]:
     """(n_rows, k) cells of candidates by opens and by clicks; the rank is the retrieval's."""
     bucket = np.broadcast_to(rank_bucket(np.arange(item.shape[1])), item.shape)
     sent, items = users.sent_items, context.items

@@ -139,12 +139,24 @@ def probabilities(
     cells: (n, k) each, of every item of a user's candidates by opens and by clicks (scoring/item_parts.py); p_open is that of a send
     which the item leads. features: (n, N_FEATURES) the user as the channel sees them (scoring/features.py).
     """
-    at, (opened, clicked, left) = channel_index, engagement.scorers[channel_index]
-    of_user = open_base(engagement, at, features) + opened.user_part(features)
-    p_open = opened.probabilities(of_user[:, None] + opened.item_part()[cells[0]])
-    of_user = click_base(engagement, at, features) + clicked.user_part(features)
-    p_click = clicked.probabilities(of_user[:, None] + (item_base(engagement, at, RANK_OF_CELL) + clicked.item_part())[cells[1]])
-    return p_open, p_click, left.probabilities(left_base(engagement, at, len(features)) + left.user_part(features))
+    at, scorers = channel_index, engagement.scorers[channel_index]
+    of_user = [margins_of_users(engagement, at, outcome, features) for outcome in range(len(OUTCOMES))]
+    p_open = scorers[OPENED].probabilities(of_user[OPENED][:, None] + margins_of_items(engagement, at, OPENED)[cells[0]])
+    p_click = scorers[CLICKED].probabilities(of_user[CLICKED][:, None] + margins_of_items(engagement, at, CLICKED)[cells[1]])
+    return p_open, p_click, scorers[LEFT].probabilities(of_user[LEFT])
+
+
+def margins_of_users(engagement: Engagement, at: int, outcome: int, features: npt.NDArray[np.float32]) -> FloatArray:
+    """(n,) the part of an outcome's log-odds, before calibration, that the user brings; of leaving it is all there is."""
+    own = {OPENED: open_base, CLICKED: click_base, LEFT: left_base}[outcome](engagement, at, features)
+    margin: FloatArray = own + engagement.scorers[at][outcome].user_part(features)
+    return margin
+
+
+def margins_of_items(engagement: Engagement, at: int, outcome: int) -> FloatArray:
+    """(N_CELLS,) the part that the cell of an item brings."""
+    added = engagement.scorers[at][outcome].item_part()
+    return added + item_base(engagement, at, RANK_OF_CELL) if outcome == CLICKED else added
 
 
 def open_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
@@ -166,6 +178,6 @@ def item_base(engagement: Engagement, at: int, bucket: npt.NDArray[np.int64]) ->
     return of_bucket[bucket]
 
 
-def left_base(engagement: Engagement, at: int, n: int) -> FloatArray:
+def left_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
     """(n,) log-odds of leaving at the channel's rate."""
-    return np.full(n, logit(engagement.unsubscribe_rate[at]))
+    return np.full(len(features), logit(engagement.unsubscribe_rate[at]))

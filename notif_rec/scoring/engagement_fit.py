@@ -81,7 +81,7 @@ def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -
     known = ~sends.blind if outcome == OPENED else sends.leave_known
     told = sends.where(known)
     label = (told.opened if outcome == OPENED else told.unsubscribed).astype(np.float64)
-    base = open_base(rates, at, told.features) if outcome == OPENED else left_base(rates, at, len(label))
+    base = open_base(rates, at, told.features) if outcome == OPENED else left_base(rates, at, told.features)
     return Examples(told.features, _parts(told, told.leads(), OPENED) if outcome == OPENED else None, label, base, told.plan_us)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from notif_rec.errors import DataError, UsageError, did_you_mean
 from notif_rec.planning.bucket import to_us
 from notif_rec.planning.context import EVERYBODY, PlanContext
 from notif_rec.planning.fates import Fate, PlannedSend, Reason, fates_of
+from notif_rec.planning.influenced import influences_on
 from notif_rec.planning.prepare import prepare_bucket, read_shared
 from notif_rec.planning.reasons import AUDIENCE, CHANNEL, CLOSED, EXPIRED, FIXED, SEEN
 from notif_rec.planning.users import Users, unpack_users
@@ -70,7 +71,9 @@ def explain(store: Store, user_id: str, plan: str, item_id: str | None = None, c
     kept = _kept(store, row, code)
     fates = [_settled(fate, kept) for fate in fates_of(batch, context, _planned(store, row, code) if context.quotas else None)]
     shown = [f for f in fates if channel in (None, f.channel) and item_id in (None, f.item_id)]
-    if item_id is not None and not shown:
+    if shown:
+        shown = _with_influences(shown, batch, context, every=item_id is not None)
+    elif item_id is not None:
         shown = _not_a_candidate(context, batch, item_id, channel)
     return Explanation(row.plan_id, row.as_of, row.state, user_id, _facts(batch, config), tuple(shown))
 
@@ -132,6 +135,15 @@ def _settled(fate: Fate, kept: Mapping[tuple[str, str], Reason | None]) -> Fate:
         return fate
     reason = kept.get((fate.channel, fate.item_id), QUOTA)
     return fate if reason is None else replace(fate, reasons=(reason,))
+
+
+def _with_influences(fates: Sequence[Fate], batch: pa.RecordBatch, context: PlanContext, *, every: bool) -> list[Fate]:
+    """The fates with what moved their probabilities: of every one, or of the first of each channel, sent ones before others."""
+    order = sorted(fates, key=lambda fate: (fate.channel, fate.send_at is None or bool(fate.reasons), fate.rank))
+    first = {fate.channel: fate.item_id for fate in reversed(order)}
+    wanted = {(fate.channel, fate.item_id) for fate in fates if every or first[fate.channel] == fate.item_id}
+    moved = influences_on(batch, context, wanted)
+    return [replace(fate, influences=tuple(moved.get((fate.channel, fate.item_id), ()))) for fate in fates]
 
 
 def _not_a_candidate(context: PlanContext, batch: pa.RecordBatch, item_id: str, channel: str | None) -> list[Fate]:
