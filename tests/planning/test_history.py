@@ -113,11 +113,13 @@ def test_a_training_row_knows_of_its_items_what_the_plan_knew(world: World, seed
 
 @settings(max_examples=15, deadline=None)
 @given(WORLD, st.integers(0, 2**32), st.integers(0, 2**32))
-def test_another_future_changes_no_feature(world: World, seed: int, other: int) -> None:
+def test_another_future_changes_no_feature_and_no_cell(world: World, seed: int, other: int) -> None:
     past = {**world, "events": [row for row in world["events"] if row["timestamp"] < AS_OF]}
     first, second = planned(with_sends(past, seed)), planned(with_sends(past, other))
     for key, row in planned(past).items():
         assert first[key].tolist() == second[key].tolist() == row.tolist()
+    first_cells, second_cells, cells = (cells_planned(of) for of in (with_sends(past, seed), with_sends(past, other), past))
+    assert first_cells == second_cells and all(first_cells[key] == cell for key, cell in cells.items())
 
 
 def test_another_past_does() -> None:

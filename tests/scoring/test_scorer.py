@@ -15,6 +15,7 @@ from notif_rec.scoring.features import FEATURES, LOGIT, N_FEATURES, PLAIN, SCALE
 from notif_rec.scoring.item_parts import AFFINITY, N_CELLS, N_RANKED, RANK, REPEATS, SIZES, UNKNOWN, cells_of, every_cell, keeps_signs
 from notif_rec.scoring.level import choose_memory, level_shifts
 from notif_rec.scoring.linear import fit_linear, linear_scores
+from notif_rec.scoring.reliability import auc, log_losses
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer
 from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold, margins
 from notif_rec.scoring.trees import flatten, parted, tree_scores
@@ -117,6 +118,28 @@ def test_without_signs_some_rows_break_them() -> None:
     more = rows.copy()
     more[:, 6] *= 3
     assert (free.user_part(more) > free.user_part(rows)).mean() > 0.2
+
+
+def test_who_somebody_is_tells_nothing_of_what_they_will_do() -> None:
+    """Features that name the user, answers by a coin: nothing is gained on later rows; one feature that peeks gains all."""
+    rng = np.random.default_rng(12)
+    people, user = random_features(rng, 500), rng.integers(0, 500, 30_000)
+    label, day = (rng.random(30_000) < 0.2).astype(np.float64), np.sort(rng.integers(0, 100, 30_000)) * DAY_US
+    base = np.full(30_000, np.log(0.25))
+    named = Examples(people[user], None, label, base, day)
+    peeking = Examples(named.features.copy(), None, label, base, day)
+    peeking.features[:, 15] = 0.1 + 0.5 * label + 0.3 * rng.random(30_000)
+    later, gains = day >= 70 * DAY_US, []
+    for examples in (named, peeking):
+        p = foretold(fit_scorer(examples.where(~later), recipe()), examples.where(later))
+        gains.append(
+            (
+                float(log_losses(np.full(int(later.sum()), 0.2), label[later]).mean() - log_losses(p, label[later]).mean()),
+                auc(p, label[later]),
+            )
+        )
+    assert -0.01 < gains[0][0] < 0.002 and gains[0][1] == pytest.approx(0.5, abs=0.03)
+    assert gains[1][0] > 0.3 and (gains[1][1] or 0) > 0.95
 
 
 def test_later_answers_are_foretold_as_often_as_they_come(fitted: Scorer) -> None:

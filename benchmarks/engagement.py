@@ -1,0 +1,211 @@
+"""Probabilities on a workspace: do they mean what they say, what does it cost to learn them, and how many candidates a second.
+
+    python benchmarks/engagement.py judge FOLDER --as-of 2026-11-22 [--days 28]   as `evaluate`, every tenth that misses its bounds
+    python benchmarks/engagement.py full FOLDER --as-of 2026-11-22 [--days 28]    beside trees that may ask about user and item at once
+    python benchmarks/engagement.py rows [--users 20000]                          candidates a processor second, both ways
+    python benchmarks/engagement.py learn FOLDER --as-of 2026-11-22               `train`, in processor seconds and MiB
+
+FOLDER is a workspace with events (benchmarks/newsletter.py writes one; then `ingest`). A tenth is held to 0.9–1.1 where it has 1,500
+answers, a channel to 0.95–1.05 where it has 6,000; elsewhere the 95 % interval must hold 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from family import spent
+
+from notif_rec.config import load_config
+from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
+from notif_rec.scoring.calibration import calibrated, fit_curve, fit_line, levelled
+from notif_rec.scoring.contest import CONTENDERS, MODEL, Contest
+from notif_rec.scoring.engagement import LEFT, OUTCOMES, Engagement, prior_engagement, probabilities
+from notif_rec.scoring.engagement_fit import examples_of, fit_engagement_rates, recipe_of
+from notif_rec.scoring.features import N_FEATURES, SCALES, SIGNS
+from notif_rec.scoring.item_cells import Candidates, candidate_cells
+from notif_rec.scoring.item_parts import PART_SIGNS, RANK, SIZES, UNKNOWN
+from notif_rec.scoring.reliability import Ratio, auc, log_losses
+from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold
+from notif_rec.scoring.trees import flatten, tree_scores
+from notif_rec.store.store import Store
+from notif_rec.workflows import evaluate_engagement as room
+
+DAY_US = 86_400_000_000
+Floats = npt.NDArray[np.float64]
+
+
+def judge(folder: Path, as_of: datetime, days: int) -> None:
+    """One row a channel and outcome; then how far the model leads each baseline."""
+    report = _evaluated(folder, as_of, days)
+    print("| channel | outcome | model | rows | positives | observed/expected | tenths out | log loss | AUC | ECE |")
+    print("|---|---|---|--:|--:|---|--:|--:|--:|--:|")
+    found = [(channel, outcome, one) for channel, of in report.channels.items() for outcome, one in of.items()]
+    for channel, outcome, one in found:
+        verdict = one.models[MODEL]
+        out = sum(not _holds(tenth, 1500, 0.1) for tenth in verdict.tenths)
+        whole = f"{_told(verdict.whole)} {'holds' if _holds(verdict.whole, 6000, 0.05) else 'FAILS'}"
+        head = f"| {channel} | {outcome} | {one.kind} | {one.rows:,} | {one.positives:,.0f} | {whole} | {out} of {len(verdict.tenths)} |"
+        print(f"{head} {verdict.log_loss:.5f} | {verdict.auc or 0:.4f} | {verdict.ece:.4f} |")
+    print("\n| channel | outcome | beside | log loss less by | AUC more by |\n|---|---|---|---|---|")
+    for channel, outcome, one in found:
+        for name in CONTENDERS[1:]:
+            print(f"| {channel} | {outcome} | {name} | {_lead(one, name, 'log_loss')} | {_lead(one, name, 'auc')} |")
+    print(f"\n{json.dumps(report.oddities)} {' · '.join(report.notes)}")
+
+
+def _evaluated(folder: Path, as_of: datetime, days: int) -> Any:
+    config, store = load_config(folder / "notif_rec.yml"), Store.open(folder / ".notif_rec")
+    with store.connect(threads=2) as connection:
+        return room.evaluate_engagement(connection, config, as_of, timedelta(days=days), jobs=2)
+
+
+def _holds(ratio: Ratio, enough: float, width: float) -> bool:
+    return abs(ratio.ratio - 1) <= width if ratio.observed >= enough else ratio.low <= 1 <= ratio.high
+
+
+def _told(ratio: Ratio) -> str:
+    return f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def _lead(one: Contest, name: str, metric: str) -> str:
+    if metric not in one.leads[name]:
+        return ""
+    lead = one.leads[name][metric]
+    return f"{lead.mean:.5f} [{lead.low:.5f}, {lead.high:.5f}]"
+
+
+def full(folder: Path, as_of: datetime, days: int) -> None:
+    """What it costs that no tree asks about user and item at once: both kinds on the sends that `evaluate` judges, at one level."""
+    asked: list[tuple[Any, ...]] = []
+    room.contest = lambda *given: asked.append(given) or "not now"  # type: ignore[attr-defined,func-returns-value]
+    _evaluated(folder, as_of, days)
+    print("| channel | outcome | rows | log loss | of the full model | AUC | of the full model |\n|---|---|--:|--:|--:|--:|--:|")
+    for channels, at, outcome, learned, _, judged, effort in asked:
+        if outcome == LEFT:
+            continue
+        rates, mine = fit_engagement_rates(channels, learned), learned.where(learned.channel == at)
+        past, test = (examples_of(rates, at, sends, outcome) for sends in (mine, judged))
+        recipe = recipe_of(outcome, effort)
+        ours, theirs = foretold(fit_scorer(past, recipe), test), _full(past, test, recipe)
+        scores = [(log_losses(p, test.label).mean(), auc(p, test.label) or 0.0) for p in (ours, theirs)]
+        row = f"| {channels[at]} | {OUTCOMES[outcome]} | {len(test.label):,} |"
+        print(f"{row} {scores[0][0]:.5f} | {scores[1][0]:.5f} | {scores[0][1]:.4f} | {scores[1][1]:.4f} |")
+
+
+def _full(past: Examples, test: Examples, recipe: Recipe) -> Floats:
+    """Learned as scorer_fit learns, but that any features may meet in a tree."""
+    assert past.parts is not None
+    first, second = np.quantile(past.plan_us, (0.7, 0.85), method="lower")
+    learn, later = past.where(past.plan_us < first), past.where(past.plan_us >= second)
+    stop = past.where((past.plan_us >= first) & (past.plan_us < second))
+    signs = np.concatenate([recipe.signs, PART_SIGNS, [0]]).astype(np.int8)
+    told: dict[str, Any] = {"seed": recipe.seed, "threads": recipe.threads}
+    groups = [list(range(len(signs)))]
+    grown, rounds = grow(_lessons(learn), signs, groups, **told, rounds=MOST_ROUNDS, until=_lessons(stop))
+    last, _ = grow(_lessons(past), signs, groups, **told, rounds=rounds)
+    honest, final = flatten(grown), flatten(last)
+    margin = later.base + tree_scores(honest, _lessons(later).rows)
+    whole = past.base + tree_scores(final, _lessons(past).rows)
+    curve = levelled(fit_curve(margin, later.label, fit_line(margin, later.label)), whole, past.label)
+    return calibrated(curve, test.base + tree_scores(final, _lessons(test).rows))
+
+
+def _lessons(examples: Examples) -> Lessons:
+    assert examples.parts is not None
+    parts, unknown = examples.parts.astype(np.float32), examples.parts[:, RANK] == UNKNOWN
+    parts[unknown, RANK] = SIZES[RANK] // 2
+    return Lessons(np.concatenate([examples.features, parts, unknown[:, None]], axis=1, dtype=np.float32), examples.label, examples.base)
+
+
+def rows(n_users: int, k: int = 100) -> None:
+    """Probabilities of every candidate of made-up users, from trees learned on made-up answers; one thread, two halves on two cores."""
+    rng = np.random.default_rng(1)
+    past = _made_up(rng, 200_000)
+    scorer = fit_scorer(past, Recipe(SIGNS, SCALES, 2 * DAY_US))
+    bare = prior_engagement(("email",))
+    engagement: Engagement = replace(bare, scorers=((scorer, scorer, bare.scorers[0][LEFT]),))
+    features = _made_up(rng, n_users).features
+    item = np.tile(rng.permutation(5000)[:k].astype(np.int32), (n_users, 1))
+    known = _known(rng, n_users, 5000)
+    bucket = np.broadcast_to(np.minimum(np.arange(k) // 20, SIZES[RANK] - 1), item.shape)
+    best = []
+    for _ in range(4):
+        started = time.process_time()
+        cells = candidate_cells(item, bucket, np.arange(n_users), 0, known)
+        probabilities(engagement, 0, cells, features)
+        best.append(time.process_time() - started)
+    print(
+        f"{len(scorer.trees.root)} trees about users; candidates a processor second, p_open and p_click: {n_users * k / min(best[1:]):,.0f}"
+    )
+    wide = np.concatenate([features, np.zeros((n_users, len(SIZES) + 1), np.float32)], axis=1)
+    described, rounds = grow(_lessons(past), np.concatenate([SIGNS, PART_SIGNS, [0]]).astype(np.int8), [list(range(wide.shape[1]))], seed=1,
+                             threads=2, rounds=scorer.rounds)  # fmt: skip
+    trees, started = flatten(described), time.process_time()
+    tree_scores(trees, wide)
+    rate = n_users / (time.process_time() - started) / 2
+    print(f"{rounds} rounds about both, walked for every candidate, both outcomes: {rate:,.0f}")
+
+
+def _made_up(rng: np.random.Generator, n: int) -> Examples:
+    """Counts, hours and rates of about the size that features have, and answers that hang on them."""
+    features = rng.gamma(1.0, 20.0, (n, N_FEATURES)).astype(np.float32)
+    features[:, 15:22] = rng.beta(1.0, 5.0, (n, 7))
+    parts = np.stack([rng.integers(0, size, n) for size in SIZES], axis=1).astype(np.int8)
+    margin = 3 * features[:, 15] - 0.01 * features[:, 5] - 0.02 * features[:, 6] * (features[:, 24] > 20) + 0.1 * parts[:, 3] - 2.5
+    label = (rng.random(n) < 1 / (1 + np.exp(-margin))).astype(np.float64)
+    return Examples(features, parts, label, np.full(n, -2.0), np.sort(rng.integers(0, 100, n)) * DAY_US)
+
+
+def _known(rng: np.random.Generator, n: int, n_items: int) -> Candidates:
+    """Users who liked eight categories of twenty and were sent thirty items."""
+    liked = np.sort(np.argsort(rng.random((n, 20)), axis=1)[:, :8], axis=1).astype(np.int32)
+    sent = np.sort(rng.integers(0, n_items, (n, 30)), axis=1).astype(np.int32)
+    return Candidates(
+        popularity=rng.integers(0, 6, (n_items, 2)).astype(np.int8),
+        age=rng.integers(0, 6, n_items).astype(np.int8),
+        category=rng.integers(0, 20, n_items).astype(np.int32),
+        n_categories=20,
+        liked_start=np.arange(n + 1) * 8,
+        liked_category=liked.ravel(),
+        liked_count=np.ones(n * 8, np.float32),
+        sent_start=np.arange(n + 1) * 30,
+        sent_item=sent.ravel(),
+        sent_us=np.full(n * 30, -DAY_US),
+    )
+
+
+def learn(folder: Path, as_of: datetime) -> None:
+    """The command itself, with and without learning from sends: the difference is what engagement costs."""
+    command = [sys.executable, "-m", "notif_rec.cli.main", "-c", str(folder / "notif_rec.yml"), "--json", "--quiet", "--jobs", "2"]
+    found = spent([*command, "train", "--as-of", as_of.isoformat()])
+    print(f"train: {found.wall:.1f} s, {found.core:.1f} processor s, {found.peak:,.0f} MiB")
+
+
+def main() -> None:
+    """Reads the command line and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("judge", "full", "rows", "learn"))
+    parser.add_argument("folder", type=Path, nargs="?", default=Path())
+    parser.add_argument("--as-of", type=datetime.fromisoformat, default=datetime(2026, 11, 22))
+    parser.add_argument("--days", type=int, default=28)
+    parser.add_argument("--users", type=int, default=20_000)
+    given = parser.parse_args()
+    told = given.folder, given.as_of
+    work = {
+        "judge": lambda: judge(*told, given.days), "full": lambda: full(*told, given.days),
+        "rows": lambda: rows(given.users), "learn": lambda: learn(*told),
+    }  # fmt: skip
+    work[given.what]()
+
+
+if __name__ == "__main__":
+    main()
