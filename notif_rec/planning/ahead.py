@@ -21,7 +21,8 @@ def cost_ahead(pool: Pool, users: Recipients, context: PlanContext) -> FloatArra
 
     For each row of fatigue (channel s tires channel c with half-life h and slope b = −ln(1 − strength)): rate of c · value on c ·
     (1 − strength)^F̄ · ∫ from the horizon on of 1 − e^(−b·2^(−age/h)). The rate is the user's own of the last 28 days, the value that
-    of the user's best offer on c now, F̄ what that rate keeps up. The integral is h/ln 2 · Ein(b·2^(−age at the horizon/h)).
+    of the user's best offer on c now, F̄ what that rate keeps up, 0 where that value knows of earlier sends. The integral is
+    h/ln 2 · Ein(b·2^(−age at the horizon/h)).
     """
     cost, fatigues = np.zeros(len(pool.us)), context.fatigues
     if not fatigues.ahead.any():
@@ -31,7 +32,7 @@ def cost_ahead(pool: Pool, users: Recipients, context: PlanContext) -> FloatArra
     for row in np.flatnonzero(fatigues.ahead):
         half_life, keep = float(fatigues.half_life_us[row]), max(float(fatigues.keep[row]), 1e-9)
         target = int(np.flatnonzero(fatigues.channels[row])[0])
-        steady = rate[:, target] * half_life / np.log(2.0) / DAY_US
+        steady = rate[:, target] * half_life / np.log(2.0) / DAY_US * (fatigues.since_us[row] == 0)
         follows = rate[:, target] * value[:, target] * keep**steady
         tires = (fatigues.tires[row, pool.channel] > 0) & (fatigues.counts[row, pool.item_class] > 0)
         left = np.exp2((pool.us[tires] - context.settings.end_us) / half_life)

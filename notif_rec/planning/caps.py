@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +41,8 @@ class Caps(NamedTuple):
 class Fatigues(NamedTuple):
     """One row a fatigue: value × (1 − strength)^F. channels: those that it binds; tires: those whose sends count; binds, counts as in Caps.
 
-    ahead: 1 where it is learned, so that a send also pays for what it takes from sends after the plan (planning/ahead.py).
+    ahead: 1 where it is learned, so that a send also pays for what it takes from sends after the plan (planning/ahead.py). since_us:
+    earlier sends do not count, as probabilities that were learned of them know them already; 0 where they do not.
     """
 
     channels: ByteArray
@@ -51,6 +52,7 @@ class Fatigues(NamedTuple):
     half_life_us: npt.NDArray[np.float64]
     keep: npt.NDArray[np.float64]  # 1 - strength
     ahead: ByteArray
+    since_us: npt.NDArray[np.int64]
 
 
 class Recoveries(NamedTuple):
@@ -86,8 +88,13 @@ def caps_of(rules: Sequence[Rule], channels: tuple[str, ...], categories: tuple[
     )
 
 
-def fatigues_of(rules: Sequence[Rule], channels: tuple[str, ...], curve: FatigueCurve | None = None) -> Fatigues:
-    """The fatigue rules among `rules`, in their order; those that learn, as `curve` has them: one row a pair of channels that tire."""
+def fatigues_of(
+    rules: Sequence[Rule], channels: tuple[str, ...], curve: FatigueCurve | None = None, known: Collection[str] = (), as_of_us: int = 0
+) -> Fatigues:
+    """The fatigue rules among `rules`, in their order; those that learn, as `curve` has them: one row a pair of channels that tire.
+
+    known: channels whose probabilities are learned from the sends before `as_of_us`.
+    """
     found = [(rule, spec) for rule in rules if isinstance(rule, Weight) for spec in specs_of(rule, channels, curve)]
     if len(found) > MAX_FATIGUES:
         raise ConfigError(f"fatigue between {len(found)} pairs of channels, at most {MAX_FATIGUES}", "let fewer channels tire each other")
@@ -99,6 +106,7 @@ def fatigues_of(rules: Sequence[Rule], channels: tuple[str, ...], curve: Fatigue
         half_life_us=np.array([spec.half_life_us for _, spec in found], dtype=np.float64),
         keep=np.array([1.0 - spec.strength for _, spec in found], dtype=np.float64),
         ahead=np.array([rule.learned and curve is not None for rule, _ in found], dtype=np.uint8),
+        since_us=np.array([as_of_us if spec.tired and spec.tired[0] in known else 0 for _, spec in found], dtype=np.int64),
     )
 
 

@@ -208,7 +208,7 @@ class PlanContext:
 
     @cached_property
     def fatigues(self) -> Fatigues:
-        return fatigues_of(self.rules, self.names, self.curve)
+        return fatigues_of(self.rules, self.names, self.curve, self.engagement.knowing, self.settings.as_of_us)
 
     @cached_property
     def recoveries(self) -> Recoveries:

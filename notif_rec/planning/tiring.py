@@ -47,13 +47,13 @@ def fill_tiring(u: int, past: Any, fatigues: Any, tiring: Any) -> None:
     start, us, channel, item_class = past.start, past.us, past.channel, past.item_class
     when, left, pair, covers, counts = tiring.when, tiring.past, tiring.pair, fatigues.tires, fatigues.counts
     for f in range(len(fatigues.keep)):
-        keep, half_life = fatigues.keep[f], fatigues.half_life_us[f]
+        keep, half_life, since = fatigues.keep[f], fatigues.half_life_us[f], fatigues.since_us[f]
         for d in range(tiring.n[0]):
             tiredness = 0.0
             for i in range(start[u], start[u + 1]):
                 if us[i] > when[d]:
                     break
-                if channel[i] >= 0 and covers[f, channel[i]] and counts[f, item_class[i]]:
+                if us[i] >= since and channel[i] >= 0 and covers[f, channel[i]] and counts[f, item_class[i]]:
                     tiredness += 2.0 ** ((us[i] - when[d]) / half_life)
             left[f, d] = keep**tiredness
             for e in range(tiring.n[0]):

@@ -19,7 +19,7 @@ from notif_rec.errors import DataError
 from notif_rec.scoring.calibration import CERTAIN, logit
 from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
 from notif_rec.scoring.item_parts import RANK, every_cell
-from notif_rec.scoring.scorer import Scorer, bare_scorer
+from notif_rec.scoring.scorer import RATES, Scorer, bare_scorer
 from notif_rec.scoring.send_time import HourProfile, flat_profile
 
 FloatArray = npt.NDArray[np.float64]
@@ -70,6 +70,12 @@ class Engagement:
     hours: HourProfile
     counts: Mapping[str, Mapping[str, float]]  # per channel: sends, opens, items, clicks, unsubscribes, …
     warnings: tuple[str, ...]
+
+    @property
+    def knowing(self) -> frozenset[str]:
+        """Channels whose p_open and p_click are learned from the user's earlier sends, fatigue among them."""
+        fitted = zip(self.channels, self.scorers, strict=True)
+        return frozenset(name for name, of in fitted if RATES not in (of[OPENED].kind, of[CLICKED].kind))
 
     def to_json(self) -> str:
         """The fitted rates as one JSON object; `from_json` reads it back bit by bit."""

@@ -18,6 +18,7 @@ from notif_rec.planning.context import PlanContext
 from notif_rec.planning.offers import Offers, make_offers
 from notif_rec.policy.load import rule
 from notif_rec.scoring.fatigue import Estimate, FatigueCurve, Written, believed
+from notif_rec.scoring.scorer import TREES, bare_scorer
 from tests.planning.truth import Option, feasible_sets, options
 from tests.planning.worlds import CHANNELS, DAY_US, Person, World, random_world
 
@@ -141,6 +142,24 @@ def test_learned_channels_are_limited_to_those_of_the_rule() -> None:
     assert learned.channels.sum() == learned.tires.sum() == 4 and not learned.channels[:, 2].any() and not learned.tires[:, 2].any()
     untrained = fatigues_of((rule("fatigue", half_life="3d", strength=0.5, learned=True),), NAMES, None)
     assert untrained.keep.tolist() == [0.5] and not untrained.ahead.any()
+
+
+def test_probabilities_that_know_of_earlier_sends_are_not_lowered_for_them_again() -> None:
+    """Of known sends only those after as-of, which no feature has seen, tire by the rule; what is chosen tires as ever."""
+    before, tired = 0, 0
+    for seed in range(12):
+        world, context, offers = learning(seed)
+        knowing = replace(context, engagement=replace(context.engagement, scorers=((replace(bare_scorer(), kind=TREES),) * 3,) * 3))
+        assert knowing.engagement.knowing == set(NAMES) and not context.engagement.knowing
+        choice, cost = choose(offers, knowing), cost_ahead(pool_of(offers, knowing), offers.users, knowing)
+        for user, person in enumerate(world.people):
+            later = replace(person, sends=[s for s in person.sends if s[0] >= context.settings.as_of_us])
+            chosen = [o for o in options(world, offers, knowing, user) if choice.sent[o.row]]
+            assert context.curve
+            assert choice.value[user] == pytest.approx(net(world, later, chosen, cost, context.curve), abs=1e-9)
+            told = net(world, person, chosen, cost, context.curve)
+            before, tired = before + bool(chosen), tired + (told < choice.value[user] - 1e-6)
+    assert tired > before / 4  # the control: most have earlier sends that would have lowered it
 
 
 def everywhere() -> FatigueCurve:
