@@ -192,14 +192,12 @@ def half_life(run: Run, span: timedelta) -> None:
     span: from the first sign of taste to the last.
     """
     parts = [part for part in (_round(span / 2**halvings) for halvings in range(MOST_HALVINGS)) if part <= span]
-    run.full(run.best.model_copy(update={"half_life": None}))
+    reached = run.full(run.best.model_copy(update={"half_life": None}))
     for start in range(0, len(parts), HALVINGS_AT_ONCE):
-        before = run.best
-        shorter = [before.model_copy(update={"half_life": part}) for part in parts[start : start + HALVINGS_AT_ONCE]]
+        shorter = [run.best.model_copy(update={"half_life": part}) for part in parts[start : start + HALVINGS_AT_ONCE]]
         run.ahead(shorter)
-        for settings in shorter:
-            run.full(settings)
-        if run.best == before:
+        before, reached = reached, max(run.full(settings) for settings in shorter)
+        if reached <= before:
             return
 
 

@@ -56,7 +56,7 @@ class ModelSettings(StrictModel):
     )
     bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste; needs solver: diagonal")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
-    trend: float = Field(default=0.1, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
+    trend: float = Field(default=0.3, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
     prior: float = Field(
         default=3.0, ge=0, le=1000, description="typical pairs that what is popular is worth against the taste of a user with few"
     )

@@ -32,7 +32,8 @@ class Future:
 
 def read_future(con: duckdb.DuckDBPyConnection, config: Config, split: datetime, until: datetime) -> Future:
     """What users took between the two moments; DataError, with the newest event's time, where nobody took anything."""
-    names, weights = list(config.events), list(config.events.values())
+    weights = [weight for weight in config.events.values() if weight > 0]
+    names = [name for name, weight in config.events.items() if weight > 0]
     con.register("future_events", pa.table({"event": pa.array(names, pa.string()), "weight": pa.array(weights, pa.float64())}))
     codes = {"channel": pa.array(config.channel_names, pa.string()), "code": pa.array(range(len(config.channels)), pa.int8())}
     con.register("future_channels", pa.table(codes))
@@ -42,7 +43,8 @@ def read_future(con: duckdb.DuckDBPyConnection, config: Config, split: datetime,
     con.unregister("future_channels")
     if not len(found["user"]):
         told = f"the newest one is of {newest.isoformat(timespec='seconds')}Z" if newest else "the store has none at all"
-        raise DataError(f"no sign of taste between {split.isoformat()}Z and {until.isoformat()}Z; {told}", "choose --as-of soon after it")
+        fix = "choose --as-of soon after it" if newest else "give `events:` of the store a weight above 0, or ingest some"
+        raise DataError(f"no sign of taste between {split.isoformat()}Z and {until.isoformat()}Z; {told}", fix)
     return Future(found["user"].astype(np.int32), found["item"].astype(np.int32), found["channel"].astype(np.int8))
 
 

@@ -109,10 +109,13 @@ def last_slice(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, 
 
 
 def _first_and_newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> tuple[datetime, datetime]:
+    taste = [name for name, weight in config.events.items() if weight > 0]
     query = "SELECT min(timestamp), max(timestamp) FROM events WHERE list_contains($names, event) AND timestamp < $as_of"
-    first, newest = con.execute(query, {"names": list(config.events), "as_of": as_of}).fetchall()[0]
+    first, newest = con.execute(query, {"names": taste, "as_of": as_of}).fetchall()[0]
     if newest is None:
-        raise DataError(f"no sign of taste before {as_of.isoformat()}Z", "choose a later --as-of, or ingest events")
+        raise DataError(
+            f"no sign of taste before {as_of.isoformat()}Z", "choose a later --as-of, ingest events, or give `events:` a weight above 0"
+        )
     return first, newest
 
 
