@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.worlds import World, random_world, stamp
+from tests.end_to_end.worlds import GENEROUS, World, random_world, stamp
 
-SEED = 17  # many sends on three channels
+SEED = 17
 
 
 def trained(folder: Path, world: World, order: random.Random | None = None) -> Desk:
@@ -24,7 +24,7 @@ def trained(folder: Path, world: World, order: random.Random | None = None) -> D
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return random_world(SEED, n_users=60, quotas=[{"item": "any", "max_sends": 9}], exploration=0.3, holdout=0.1)
+    return random_world(SEED, n_users=60, quotas=[{"item": "any", "max_sends": 9}], exploration=0.3, holdout=0.1, **GENEROUS)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,23 @@ BUCKETS = frozenset({3, 17, 40, 63})
 ODD_IDS = ("007", "7", "NA", "null", 'quo"te', "com,ma", "ünï-ø", "user 9", "true", "1e5")
 CATEGORIES = ("promo", "news", "plain", "")
 FAST = {"factors": 16, "iterations": 2, "text_worth": 0.0}
+# a policy under which most users get something, whatever else a world draws
+GENEROUS: dict[str, Any] = {
+    "channels": {
+        name: {"items_per_send": 2, "max_sends": 2, "consent": "yes", "exclude_seen": False} for name in ("push", "email", "in_app")
+    },
+    "rules": [
+        {"rule": "quiet_hours", "channels": ["push"], "from": "22:30", "to": "02:30"},
+        {"rule": "frequency_cap", "max": 3, "per": "calendar_day"},
+        {"rule": "min_gap", "channels": ["push", "email"], "gap": "4h"},
+        {"rule": "no_repeat", "within": "2d"},
+        {"rule": "fatigue", "half_life": "3d", "strength": 0.5},
+    ],
+    "value": {"unsubscribed": 0},
+    "horizon": "24h",
+    "lead": "0m",
+    "candidates": 12,
+}
 HOUR, DAY, STEP = timedelta(hours=1), timedelta(days=1), timedelta(minutes=15)
 Row = dict[str, str]
 

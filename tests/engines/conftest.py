@@ -13,17 +13,18 @@ import pytest
 from notif_rec.engines.spark_needs import needs
 from tests.conftest import NO_SPARK
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.worlds import World, random_world, stamp
+from tests.end_to_end.worlds import GENEROUS, World, random_world, stamp
 
 ROOT = Path(__file__).parents[2]
-SEED = 14  # many sends on three channels
+SEED = 14
 MASTER = "local[2]"
 
 
 @pytest.fixture(scope="session")
 def world() -> World:
     """Sixty users with quotas that bind, exploration and a holdout; one of them has as much history as all others together."""
-    world = random_world(SEED, n_users=60, quotas=[{"item": "any", "max_sends": 9}], exploration=0.3, holdout=0.1)
+    quotas = [{"item": "any", "max_sends": 9}]
+    world = random_world(SEED, n_users=60, quotas=quotas, exploration=0.3, holdout=0.1, **GENEROUS)
     busy, items = world.users[0]["user_id"], [row["item_id"] for row in world.items]
     for n in range(len(world.events)):
         at = stamp(world.as_of - timedelta(hours=1 + n % 900))
