@@ -18,7 +18,7 @@ from notif_rec.planning.offer_space import Built, Chances, Made, Work
 from notif_rec.planning.offered import Offers, Recipients, Standing, pack_offers, ties
 from notif_rec.planning.ranking import Ranking, rank_candidates
 from notif_rec.planning.recovering import demoted, penalty_of
-from notif_rec.planning.slots import MAX_SLOTS, find_slots
+from notif_rec.planning.slots import MAX_SLOTS, TOGETHER, find_slots
 from notif_rec.planning.users import SentItems, Users, unpack_users
 from notif_rec.planning.verdict import Verdict, judge
 from notif_rec.scoring.engagement import CERTAIN
@@ -161,7 +161,7 @@ def _offer(
     scratch = np.zeros(lane_open.shape[2], np.uint64)
     times = np.empty(max(1, len(sent.us)), np.int64)
     slots = np.empty((n_lanes, MAX_SLOTS), np.int64)
-    anchors = np.empty(max(1, n_moments), np.float64)
+    anchors, table = np.empty(max(1, n_moments), np.float64), np.empty((TOGETHER + 2, n_moments + 1), np.float64)
     for u in range(n_users):
         for lane in range(n_lanes):
             channel, item_class = lanes.channel[lane], lanes.item_class[lane]
@@ -178,7 +178,7 @@ def _offer(
                 elif is_empty(words[lane, r]):
                     fate[lane, u, r] = touch | lane_touch[u, lane]
         n_built = fill_contents(u, item, words, room[u], lanes, items.categories, SPARE, work, built)
-        find_slots(chances.hour_weight[u], lane_open[u], room[u], hour[zone[u]], lanes, n_moments, slots, anchors)
+        find_slots(chances.hour_weight[u], lane_open[u], room[u], hour[zone[u]], lanes, n_moments, slots, anchors, table)
         counts[u] = _meet(u, n_built, built, room[u], slots, item, hour[zone[u]], n_moments, items, lanes, chances, sent, first_us, made)
 
 
