@@ -36,6 +36,7 @@ from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
 from notif_rec.workflows.allocate import Office, allocate
 from notif_rec.workflows.context import Planner, build_planner, newest_model
+from notif_rec.workflows.plan_warnings import plan_warnings
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.pruned import pruning_loss
 from notif_rec.workflows.publish import list_manifest
@@ -96,6 +97,7 @@ def plan(
     try:
         outcome = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id, greedy=greedy)
         manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, outcome)
+        manifest["warnings"] = plan_warnings(config, planner, model)
         row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
         with store.lock():
             with whole_folder(sends_path(store, plan_id).parent) as draft:
@@ -214,7 +216,6 @@ def _manifest(
         "prices": _prices(outcome),
         "quotas": _quotas(outcome),
         "passes": dict(outcome.passes),
-        "warnings": _warnings(config, planner),
         "config": config.decisive(),
     }
 
@@ -244,13 +245,6 @@ def _quotas(outcome: Outcome) -> list[dict[str, Any]]:
             {"quota": context.cell_name(cell), "room": high, "minimum": float(rooms.low[cell] / unit), "taken": float(taken[cell] / unit)}
         )
     return told
-
-
-def _warnings(config: Config, planner: Planner) -> list[str]:
-    quiet = [c for c, active in zip(config.channel_names, planner.context.active, strict=True) if not active]
-    bound = {c for rule in config.rules if rule.rule == "back_off" for c in (rule.channels or config.channel_names)}
-    told = [f"back_off does not bind on {c}: no open or click in 30 days" for c in quiet if c in bound]
-    return told + list(planner.context.engagement.warnings)
 
 
 def _preview(store: Store, row: PlanRow, out: Path | None) -> Path | None:
