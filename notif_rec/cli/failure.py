@@ -17,6 +17,7 @@ import click
 from notif_rec.errors import NotifRecError
 
 STOPPED, PIPE_CLOSED = 130, 0
+QUERY_STOPPED = "Query interrupted"  # so DuckDB tells a signal that came while it was at work
 TRUE_WORDS = {"1", "true", "t", "yes", "y", "on"}
 
 
@@ -72,7 +73,7 @@ def describe(error: BaseException) -> Failure:
     """What to tell of any exception: ours as it is, the machine's in plain words, the rest as a bug."""
     if isinstance(error, NotifRecError):
         return Failure(error.problem, error.fix, error.exit_code)
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, KeyboardInterrupt | click.Abort) or str(error) == QUERY_STOPPED:
         return Failure("stopped", "run the same command again: it takes up where this one was stopped", STOPPED)
     if isinstance(error, click.ClickException):
         return _usage(error)

@@ -59,6 +59,7 @@ def raising(error: BaseException) -> click.Command:
             "error: this is a bug: ZeroDivisionError: division by zero\n  fix: run it again with --debug",
         ),
         (KeyboardInterrupt(), 130, "error: stopped"),
+        (RuntimeError("Query interrupted"), 130, "error: stopped"),
         (MemoryError("Unable to allocate 9 GiB"), 1, "error: out of memory (Unable to allocate 9 GiB)\n  fix: try --jobs 1"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), 1, "error: the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "lists/push.csv"), 1, "error: lists/push.csv: Permission denied"),
