@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from notif_rec.planning.dual import STEPS, find_prices
 from notif_rec.planning.menu_table import Listed
-from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, of_users, usage
+from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, best_entries, margins, net_values, of_users, usage
 from notif_rec.planning.repair import fit_entries, pick_entries
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+CLOSE, CLOSE_A_CELL = 30_000, 100  # users of the closest calls, and for each cell, who alone are looked at where there are many more
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,29 @@ def allot(listed: Listed, rooms: Rooms, prices: FloatArray, steps: int = STEPS) 
     drawn = fit_entries(chance, rooms._replace(low=np.zeros_like(rooms.low)), _first(chance))
     others, entries = of_users(listed.menus, ~listed.alone)
     left = _left(rooms, usage(chance, drawn, n_cells))
-    dual = find_prices(others, left, prices, steps)
-    chosen = pick_entries(others, left, dual.prices)
+    chosen, better = _chosen(others, left, prices, steps)
     for some, found, own in ((listed.alone, drawn, places), (~listed.alone, chosen, entries)):
         picks[some] = np.append(own, -1)[found]  # -1, nothing, stays -1
     bits = np.append(listed.bits, np.uint64(0))[picks]
-    return Allotment(bits, float(listed.menus.value[picks[picks >= 0]].sum()), usage(listed.menus, picks, n_cells), dual.prices)
+    return Allotment(bits, float(listed.menus.value[picks[picks >= 0]].sum()), usage(listed.menus, picks, n_cells), better)
+
+
+def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray, steps: int) -> tuple[IntArray, FloatArray]:
+    """The entry of each user, within the rooms, and better prices. Of very many users, those of a clear choice get it and are left out."""
+    net, most = net_values(menus, prices, rooms.unit), max(CLOSE, CLOSE_A_CELL * len(prices))
+    margin = margins(menus, net) if menus.n > 2 * most else np.zeros(0)
+    if len(margin):
+        close, picks = margin <= np.partition(margin, most)[most], best_entries(menus, net)
+        few, entries = of_users(menus, close)
+        taken = usage(menus, picks[~close], len(prices))
+        dual = find_prices(few, _left(rooms, taken), prices, steps)
+        picks[close] = np.append(entries, -1)[pick_entries(few, _left(rooms, taken), dual.prices)]
+        taken, now = usage(menus, picks, len(prices)), best_entries(menus, net_values(menus, dual.prices, rooms.unit))
+        clear = not (now != picks)[~close].any()  # at the better prices too
+        if clear and (taken <= rooms.high).all() and (taken >= rooms.low).all():
+            return picks, dual.prices
+    dual = find_prices(menus, rooms, prices, steps)
+    return pick_entries(menus, rooms, dual.prices), dual.prices
 
 
 def _apart(listed: Listed) -> tuple[Menus, Menus]:

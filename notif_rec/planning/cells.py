@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.compiled import inner, kernel
+from notif_rec.planning.compiled import kernel
 from notif_rec.planning.menus import UNLIMITED, Rooms
 
 IntArray = npt.NDArray[np.int64]
@@ -131,39 +131,32 @@ def takings_of(channel: IntArray, item: Any, categories: Any, owner: IntArray, i
 @kernel
 def _take(channel: Any, item: Any, categories: Any, owner: Any, inside: Any, limits: Any, first: Any, cell: Any, amount: Any) -> None:
     """Counts cells into first[o + 1] where `cell` is empty, else fills `cell` and `amount` from first[o] on."""
-    counting = len(cell) == 0
+    counting, n_items = len(cell) == 0, item.shape[1] if len(limits.any) + len(limits.of_item) > 0 else 0
+    of_channel, of_category, of_segment, money, cost = limits.channel, limits.category, limits.segment, limits.money, limits.cost
+    base, place, wide, any_item, at, of_item = limits.base, limits.place, limits.wide, limits.any, limits.at, limits.of_item
     for o in range(len(channel)):
-        n = 0 if counting else first[o]
-        for q in limits.wide:
-            n = _add(q, limits.base[q], o, channel, categories, owner, inside, limits, counting, n, cell, amount)
-        for m in range(item.shape[1]):
-            row = item[o, m]
+        n, c, bits, own = 0 if counting else first[o], channel[o], categories[o], owner[o]
+        for m in range(-1, n_items):  # what asks for no item; then the offer's items, one after the other
+            row = item[o, m] if m >= 0 else 0
             if row < 0:
                 break
-            for k in range(limits.at[row], limits.at[row + 1]):
-                q = limits.of_item[k]
-                n = _add(q, limits.base[q], o, channel, categories, owner, inside, limits, counting, n, cell, amount)
-            for q in limits.any:
-                n = _add(q, limits.base[q] + row, o, channel, categories, owner, inside, limits, counting, n, cell, amount)
+            low, high = (at[row], at[row + 1]) if m >= 0 else (0, 0)
+            n_any = len(wide) if m < 0 else len(any_item)
+            for k in range(n_any + high - low):
+                if k < n_any:
+                    q = wide[k] if m < 0 else any_item[k]
+                    number = place[base[q]] if m < 0 else place[base[q] + row]
+                else:
+                    q = of_item[low + k - n_any]
+                    number = place[base[q]]
+                if number < 0 or (of_channel[q] >= 0 and of_channel[q] != c) or (of_category[q] != 0 and (of_category[q] & bits) == 0):
+                    continue
+                if of_segment[q] >= 0 and not inside[own, of_segment[q]]:
+                    continue
+                taken = cost[c] if money[q] else 1
+                if taken > 0:
+                    if not counting:
+                        cell[n], amount[n] = number, taken
+                    n += 1
         if counting:
             first[o + 1] = n
-
-
-@inner
-def _add(
-    q: int, number: int, o: int, channel: Any, categories: Any, owner: Any, inside: Any, limits: Any, counting: bool, n: int, cell: Any,
-    amount: Any,
-) -> int:  # fmt: skip
-    place = limits.place[number]
-    if place < 0 or (limits.channel[q] >= 0 and limits.channel[q] != channel[o]):
-        return n
-    if limits.category[q] != 0 and (limits.category[q] & categories[o]) == 0:
-        return n
-    if limits.segment[q] >= 0 and not inside[owner[o], limits.segment[q]]:
-        return n
-    taken = limits.cost[channel[o]] if limits.money[q] else 1
-    if taken == 0:
-        return n
-    if not counting:
-        cell[n], amount[n] = place, taken
-    return n + 1

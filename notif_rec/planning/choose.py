@@ -51,13 +51,13 @@ class Choice:
     dear: BoolArray
 
 
-def choose(offers: Offers, context: PlanContext) -> Choice:
-    """What to send of `offers` at the context's prices; depends on nothing but each user's own offers.
+def choose(offers: Offers, context: PlanContext, takings: Takings | None = None) -> Choice:
+    """What to send of `offers` at the context's prices; depends on nothing but each user's own offers. takings: where they are known.
 
     Held-out users get the best transactional sends alone; the marketing part of their best set is their shadow. Users who explore
     get, on one channel, one marketing offer or none by chance, beside what the best set holds elsewhere. Who is overruled gets that.
     """
-    pool, past, owner = pool_of(offers, context), past_of(offers), offers.owner()
+    pool, past, owner = pool_of(offers, context, takings), past_of(offers), offers.owner()
     charged, ahead = pool.price, cost_ahead(pool, offers.users, context)
     pool = pool._replace(price=charged + ahead)
     marketing, held = pool.item_class != TRANSACTIONAL, offers.verdict.held

@@ -138,12 +138,13 @@ class Lanes(NamedTuple):
 
 
 class ItemFacts(NamedTuple):
-    """The part of Items that compiled code reads."""
+    """The part of Items that compiled code reads. plain: (n_lanes, n_items) live all along, and in no category that a cap limits there."""
 
     created_us: IntArray
     expires_us: IntArray
     categories: npt.NDArray[np.uint64]
     value: npt.NDArray[np.float64]
+    plain: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,10 @@ class PlanContext:
 
     @cached_property
     def facts(self) -> ItemFacts:
-        own = self.items
-        return ItemFacts(np.array(own.created_us), np.array(own.expires_us), np.array(own.categories), np.array(own.value))
+        own, moments = self.items, self.grid.moments_us()
+        live = np.zeros(len(own.value), np.bool_) if not len(moments) else (own.created_us <= moments[0]) & (own.expires_us > moments[-1])
+        plain = live & ((np.array(own.categories)[None, :] & self.lanes.capped[:, None]) == 0)
+        return ItemFacts(np.array(own.created_us), np.array(own.expires_us), np.array(own.categories), np.array(own.value), plain)
 
     @cached_property
     def lanes(self) -> Lanes:

@@ -60,7 +60,7 @@ def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     """The menu of each user in `offers` (tables.OFFERS) at the context's prices: one row of MENUS a user."""
     made = unpack_offers(offers, context)
     takings, owner = takings_by(made, context), made.owner()
-    choice, pool = choose(made, context), pool_of(made, context, takings)
+    choice, pool = choose(made, context, takings), pool_of(made, context, takings)
     alone, marketing = choice.explored != BEST, pool.item_class != TRANSACTIONAL
     drawn = choice.sent & marketing & (choice.explored[owner] == pool.channel)
     toll = cost_ahead(pool, made.users, context)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 UNLIMITED = np.iinfo(np.int64).max // 4
+SAME = 1e-12  # sums that are no further apart are equal
 
 
 class Menus(NamedTuple):
@@ -57,6 +58,19 @@ def best_entries(menus: Menus, net: FloatArray) -> IntArray:
     best = np.flatnonzero((net == np.repeat(top, np.diff(menus.start)[some])) & (net > 0.0))
     picks[owner[best[::-1]]] = best[::-1]
     return picks
+
+
+def margins(menus: Menus, net: FloatArray) -> FloatArray:
+    """(n_users,) how much better the best entry (or nothing) is than any that pays another sum; inf where there is no such."""
+    picks, paid = best_entries(menus, net), menus.value - net
+    top, due = (np.where(picks >= 0, of[picks], 0.0) if len(net) else np.zeros(menus.n) for of in (net, paid))
+    found = np.where(due != 0.0, top, np.inf)  # than nothing
+    some = np.flatnonzero(np.diff(menus.start))
+    if len(some):
+        size = np.diff(menus.start)
+        gap = np.where(np.abs(paid - np.repeat(due, size)) > SAME, np.repeat(top, size) - net, np.inf)
+        found[some] = np.minimum(found[some], np.minimum.reduceat(gap, menus.start[some]))
+    return found
 
 
 def usage(menus: Menus, picks: IntArray, n_cells: int) -> IntArray:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from notif_rec.planning.compiled import inner, kernel
-from notif_rec.planning.contents import MAX_BUILT, MAX_QUANTITY, fill_contents, item_moments
+from notif_rec.planning.contents import MAX_BUILT, MAX_QUANTITY, fill_contents, find_item, item_moments
 from notif_rec.planning.context import SHORT_SPACING, PlanContext
 from notif_rec.planning.drops import count_closed
 from notif_rec.planning.grid import STEP_US, has, is_empty
@@ -168,10 +168,15 @@ def _offer(
             for r in range(k):
                 if item[lane, u, r] < 0:
                     break
-                full, touch = item_moments(
-                    u, lane, item[lane, u, r], channel, item_class, lane_open[u, lane], blocked, sent, caps, items,
-                    first_us, n_moments, words[lane, r], scratch, times,
-                )  # fmt: skip
+                full, touch = np.uint64(0), np.uint64(0)
+                if items.plain[lane, item[lane, u, r]] and not _was_sent(u, item[lane, u, r], sent.start, sent.item):
+                    for w in range(words.shape[2]):
+                        words[lane, r, w] = lane_open[u, lane, w]
+                else:
+                    full, touch = item_moments(
+                        u, lane, item[lane, u, r], channel, item_class, lane_open[u, lane], blocked, sent, caps, items,
+                        first_us, n_moments, words[lane, r], scratch, times,
+                    )  # fmt: skip
                 full |= lane_full[u, lane]
                 if full:
                     fate[lane, u, r] = full
@@ -180,6 +185,12 @@ def _offer(
         n_built = fill_contents(u, item, words, room[u], lanes, items.categories, SPARE, work, built)
         find_slots(chances.hour_weight[u], lane_open[u], room[u], hour[zone[u]], lanes, n_moments, slots, anchors, table)
         counts[u] = _meet(u, n_built, built, room[u], slots, item, hour[zone[u]], n_moments, items, lanes, chances, sent, first_us, made)
+
+
+@inner
+def _was_sent(u: int, item: int, start: Any, sent_item: Any) -> bool:
+    at = find_item(sent_item, start[u], start[u + 1], item)
+    return bool(at < start[u + 1] and sent_item[at] == item)
 
 
 @inner

@@ -19,6 +19,7 @@ from notif_rec.planning.allot import allot, better_prices, dual_bound
 from notif_rec.planning.context import NOBODY, Market, Overruled, PlanContext
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.decisions import DECISIONS
+from notif_rec.planning.dual import STEPS
 from notif_rec.planning.menu_table import MENUS, Listed, menu_batch, read_menus
 from notif_rec.planning.menus import Rooms
 from notif_rec.planning.offers import offer_batch
@@ -31,6 +32,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 SAMPLE = 20_000  # users on whom prices are sought
 PASSES, CLOSE = 8, 2e-5  # passes over the sample at most; the search ends when no prices could lower the bound by a larger share
+KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at: a sample cannot tell better ones from luck
 ROUNDS, GOOD, REFINING = 3, 1e-4, 30  # passes over everybody at most; a gap that needs no further one; steps on what they tell
 OFFER = Task(offer_batch, load_context, reads=PLANNING_INPUT, writes=OFFERS)
 COUNT = Task(potential_batch, load_context, reads=OFFERS, writes=POTENTIAL)
@@ -113,9 +115,11 @@ class _Auction:
         while True:
             listed = self._list(self.sample, price, f"sample-{self.sampled}", listed)
             self.sampled += 1
-            better, lowest = better_prices(listed, self.rooms, price if warm or self.sampled > 1 else None, self.share)
+            start, steps = (price, STEPS // 2) if warm or self.sampled > 1 else (None, STEPS)
+            better, lowest = better_prices(listed, self.rooms, start, self.share, steps)
             bound = dual_bound(listed, self.rooms, price, self.share)
-            if self.sampled == PASSES or bound - lowest <= CLOSE * abs(lowest):
+            enough = KNOWN if warm and self.share < 1.0 and self.sampled == 1 else CLOSE
+            if self.sampled == PASSES or bound - lowest <= enough * abs(lowest):
                 return price, listed
             price = better
 
@@ -123,8 +127,8 @@ class _Auction:
         """The plan at `price` or better ones, with every quota kept. listed: what the sample told of `price`."""
         bound, known = np.inf, listed if self.share == 1.0 else None
         while True:
-            if known is None or bound < np.inf:
-                known = self._list(self.offers, price, f"whole-{self.whole}", known)
+            if known is None or bound < np.inf:  # what a whole pass told is remembered where it costs little
+                known = self._list(self.offers, price, f"whole-{self.whole}", known if self.share == 1.0 else None)
                 self.whole += 1
             bound = min(bound, dual_bound(known, self.rooms, price))
             found = allot(known, self.rooms, price, REFINING)
