@@ -140,10 +140,9 @@ def timed(shop: Shop) -> None:
     chosen_by(pool_of(offers, context), past_of(offers), offers, context, context.settings.node_limit)
     search = seconds() - start
     made = whole - history - ranking
-    told = f"history {history * million:.0f}, offers {made * million:.0f}, search {search * million:.0f}"
-    print(
-        f"core-s per million users: {told}; together {(history + made + search) * million:.0f} (ranking, not in it: {ranking * million:.0f})"
-    )
+    whole_of_it = (history + made + search) * million
+    told = f"history {history * million:.0f}, offers {made * million:.0f}, search {search * million:.0f}; together {whole_of_it:.0f}"
+    print(f"core-s per million users: {told} (ranking by taste, not in it: {ranking * million:.0f})")
 
 
 def greedily(pool: Pool, past: Past, offers: Offers, context: PlanContext) -> BoolArray:
