@@ -43,9 +43,11 @@ DAY_US = 86_400_000_000
 Floats = npt.NDArray[np.float64]
 
 
-def judge(folder: Path, as_of: datetime, days: int) -> None:
-    """One row a channel and outcome; then how far the model leads each baseline."""
+def judge(folder: Path, as_of: datetime, days: int, picture: Path | None) -> None:
+    """One row a channel and outcome; then how far the model leads each baseline; and a picture of the tenths, where one is wanted."""
     report = _evaluated(folder, as_of, days)
+    if picture is not None:
+        picture.write_text(_drawn(report), encoding="utf-8")
     print("| channel | outcome | model | rows | positives | observed/expected | tenths out | log loss | AUC | ECE |")
     print("|---|---|---|--:|--:|---|--:|--:|--:|--:|")
     found = [(channel, outcome, one) for channel, of in report.channels.items() for outcome, one in of.items()]
@@ -60,6 +62,40 @@ def judge(folder: Path, as_of: datetime, days: int) -> None:
         for name in CONTENDERS[1:]:
             print(f"| {channel} | {outcome} | {name} | {_lead(one, name, 'log_loss')} | {_lead(one, name, 'auc')} |")
     print(f"\n{json.dumps(report.oddities)} {' · '.join(report.notes)}")
+
+
+def _drawn(report: Any) -> str:
+    """SVG: every tenth of opens and clicks, expected across and observed upwards, on logarithmic axes; on the line p means what it says."""
+    place = {p: 20 + 90 * (np.log10(p) + 4) for p in (0.001, 0.01, 0.1, 1.0)}
+    parts = [f'<line x1="20" y1="{400 - 20}" x2="{place[1.0]:.0f}" y2="{400 - place[1.0]:.0f}" stroke="#999"/>']
+    for p, at in place.items():
+        parts.append(f'<text x="{at:.0f}" y="396" class="s">{p:g}</text><text x="0" y="{400 - at:.0f}" class="s">{p:g}</text>')
+    points = [
+        (name, tenth)
+        for of in report.channels.values()
+        for name in ("opened", "clicked")
+        if name in of
+        for tenth in of[name].models[MODEL].tenths
+        if tenth.observed > 0
+    ]
+    for name, tenth in points:
+        across, up, low, high = (
+            20 + 90 * (np.log10(max(x, 1e-4)) + 4)
+            for x in (
+                tenth.expected / tenth.n,
+                tenth.observed / tenth.n,
+                tenth.low * tenth.expected / tenth.n,
+                tenth.high * tenth.expected / tenth.n,
+            )
+        )
+        colour = {"opened": "#1f77b4", "clicked": "#d62728"}[name]
+        parts.append(f'<line x1="{across:.1f}" y1="{400 - low:.1f}" x2="{across:.1f}" y2="{400 - high:.1f}" stroke="{colour}"/>')
+        parts.append(f'<circle cx="{across:.1f}" cy="{400 - up:.1f}" r="4" fill="{colour}"/>')
+    words = '<text x="120" y="30" fill="#1f77b4">opened</text><text x="200" y="30" fill="#d62728">clicked</text>'
+    style = "<style>text{font:14px sans-serif}.s{font-size:11px}</style>"
+    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 420 420" role="img"><title>Observed over expected by tenth</title>'
+    axes = '<text x="120" y="416" class="s">foretold</text><text x="30" y="14" class="s">observed, with 95 % intervals</text>'
+    return f"{head}{style}<rect width='420' height='420' fill='#fff'/>{axes}{words}{''.join(parts)}</svg>\n"
 
 
 def _evaluated(folder: Path, as_of: datetime, days: int) -> Any:
@@ -198,10 +234,11 @@ def main() -> None:
     parser.add_argument("--as-of", type=datetime.fromisoformat, default=datetime(2026, 11, 22))
     parser.add_argument("--days", type=int, default=28)
     parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--picture", type=Path, help="an SVG of every tenth (judge)")
     given = parser.parse_args()
     told = given.folder, given.as_of
     work = {
-        "judge": lambda: judge(*told, given.days), "full": lambda: full(*told, given.days),
+        "judge": lambda: judge(*told, given.days, given.picture), "full": lambda: full(*told, given.days),
         "rows": lambda: rows(given.users), "learn": lambda: learn(*told),
     }  # fmt: skip
     work[given.what]()

@@ -2,7 +2,7 @@
 
 People differ, tire, drift away and come back; issues differ; mail programs open for people; clicks come twice, clocks disagree.
 
-    python benchmarks/newsletter.py FOLDER [--users 11000]
+    python benchmarks/newsletter.py FOLDER [--users 11000] [--seed 5]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
-END, DAYS, SEED = datetime(2026, 11, 22), 730, 5
+END, DAYS = datetime(2026, 11, 22), 730
 TOPICS = ("politics", "business", "science", "sport", "culture", "food", "travel", "tech")
 ZONES = ("Europe/Berlin", "Europe/London", "America/New_York", "Asia/Kolkata")
 DAY_S = 86_400
@@ -120,9 +120,9 @@ def _record(
         columns["at"].append(at[which])
 
 
-def write(folder: Path, n_users: int) -> None:
+def write(folder: Path, n_users: int, seed: int) -> None:
     """events.csv, users.csv, items.csv and notif_rec.yml."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     people = make_readers(rng, n_users)
     days = np.sort(rng.choice(DAYS, 112, replace=False))
@@ -166,8 +166,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--users", type=int, default=11_000)
+    parser.add_argument("--seed", type=int, default=5)
     given = parser.parse_args()
-    write(given.folder, given.users)
+    write(given.folder, given.users, given.seed)
 
 
 if __name__ == "__main__":
