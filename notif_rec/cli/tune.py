@@ -26,7 +26,7 @@ FILE = click.Path(path_type=Path)
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="The piece of config to write  [default: tuned.yml in the store]")
 @as_of_option()
 @click.option("--horizon", type=Span(), default="7d", show_default=True, help="Length of the last slice, which validates")
-@click.option("--train", type=FILE, metavar="FILE", help="Instead of the store: pairs, of which a tenth validates; needs -o")
+@click.option("--train", type=FILE, metavar="FILE", help="Instead of the store: pairs, some of each user validate; needs -o")
 @engine_option()
 @pass_settings
 def command(

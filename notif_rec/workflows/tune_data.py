@@ -26,7 +26,8 @@ from notif_rec.workflows.backtest import ALL
 from notif_rec.workflows.scene import Scene, ask, read_scene
 from notif_rec.workflows.trial_log import fingerprint
 
-SET_APART = 0.1  # of the pairs
+SET_APART = 0.2  # of each user's pairs, as published splits have it: a share of all pairs would ask the busy, for one item each
+LAST_PART = 0.1  # of the pairs, where times are known
 MOST_USERS = 10_000  # that are asked in a trial
 LEAST_USERS = 200  # asked on a channel for it to have settings of its own
 Ask = Callable[[ModelSettings], Situation]
@@ -50,18 +51,28 @@ class TuneData:
 
 
 def set_apart(path: Path, config: Config) -> TuneData:
-    """The pairs of a file, the last tenth by `timestamp` or a tenth by chance held back for validation."""
+    """The pairs of a file, the last tenth by `timestamp` or a fifth of each user's by chance held back for validation."""
     pairs = read_pairs(path)
     coded = encode(pairs)
     n = len(pairs)
     if pairs.time is None:
-        held = np.random.default_rng(config.seed).random(n) < SET_APART
+        held = _some_of_each(coded.user, config.seed)
     else:
-        held = np.argsort(np.argsort(pairs.time, kind="stable"), kind="stable") >= n - int(n * SET_APART)
+        held = np.argsort(np.argsort(pairs.time, kind="stable"), kind="stable") >= n - int(n * LAST_PART)
     situation = _carved(coded, held, path)
     told = f"{int(held.sum())} of {n} pairs of {path.name}, {'by chance' if pairs.time is None else 'the last by time'}"
-    digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, MOST_USERS)
+    digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, LAST_PART, MOST_USERS)
     return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, None, False, digest, told)
+
+
+def _some_of_each(user: npt.NDArray[np.integer], seed: int) -> npt.NDArray[np.bool_]:
+    """(n_pairs,) True for SET_APART of each user's pairs, rounded, by chance; none of a user's two."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(user)), user))
+    count = np.bincount(user)
+    place = np.empty(len(user), np.int64)
+    place[order] = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+    held: npt.NDArray[np.bool_] = place < np.rint(count * SET_APART)[user]
+    return held
 
 
 def _carved(coded: Coded, held: npt.NDArray[np.bool_], path: Path) -> Situation:

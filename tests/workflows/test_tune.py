@@ -17,6 +17,7 @@ from notif_rec.config import load_config
 from notif_rec.errors import DataError
 from notif_rec.models.settings import ModelSettings
 from notif_rec.scoring.bench import Bench, Score
+from notif_rec.workflows import tune_data
 from notif_rec.workflows.search_run import Budget
 from notif_rec.workflows.trial_log import Trial, TrialLog
 from notif_rec.workflows.tune import Order, TuneResult, tune, tune_split
@@ -249,3 +250,10 @@ class Apart:
         for done, thing in enumerate(things):
             progress(stage, done, len(things))
             yield pickle.loads(pickle.dumps(work))(thing)
+
+
+def test_a_fifth_of_each_users_pairs_is_set_apart() -> None:
+    user = np.repeat(np.arange(5), [1, 2, 3, 10, 40])[np.random.default_rng(1).permutation(56)]
+    held = tune_data._some_of_each(user, 1)
+    assert np.bincount(user[held], minlength=5).tolist() == [0, 0, 1, 2, 8]
+    assert (tune_data._some_of_each(user, 1) == held).all() and (tune_data._some_of_each(user, 2) != held).any()
