@@ -85,7 +85,7 @@ class _Point:
 class _Problem:
     """One channel's likelihood, leaning on what is believed beforehand.
 
-    Columns: 1, visits, controls, then what other channels say of the user (favours and tastes), −F by source, −ignored in a row.
+    Columns: 1, visits, controls, then what other channels say of the user (favours, tastes, and squares), −F by source, −ignored in a row.
     """
 
     def __init__(self, history: SendHistory, habits: Sequence[Habits], tastes: FloatArray, target: int, written: Written) -> None:
@@ -96,6 +96,7 @@ class _Problem:
         self.answered = history.answered[of][judged].astype(np.uint8)
         self.rate = float(self.answered.mean())
         others = [centred(t) for t in (*(h.favour for at, h in enumerate(habits) if at != target), *tastes.T)]
+        others += [centred(t**2) for t in others]  # those who are sent most like it most, more than in proportion
         self.sent, self.expected = own.sent, explained(own.sent, own.expected, np.array(others).reshape(len(others), len(own.sent)).T)
         user = np.repeat(np.arange(history.n_users), np.diff(self.start))
         visits = centred(np.log1p(own.visits[judged]))
