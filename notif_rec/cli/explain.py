@@ -41,7 +41,7 @@ def command(settings: Settings, user: str, plan: str, item: str | None, channel:
     )
     shown = [f for f in result.fates if everything or f.rank <= SHOWN or (f.send_at is not None and not f.reasons)]
     moved = Table(MOVED, [row for fate in shown for row in _moved(fate, everything)], "What raised and lowered the probabilities")
-    tables = [Table(COLUMNS, [_row(fate) for fate in shown]), *([moved] if moved.rows else [])]
+    tables = [_table(shown), *([moved] if moved.rows else [])]
     show(settings, result.to_json(), text=text, tables=tables)
     if len(shown) < len(result.fates):
         note(settings, f"{len(result.fates) - len(shown)} further candidates; --all shows them")
@@ -56,6 +56,17 @@ def _moved(fate: Fate, everything: bool) -> list[tuple[object, ...]]:
             what = (one.name, one.words, "") if one.value is None else (one.words, round(one.value, 3), round(one.typical or 0.0, 3))
             rows.append((fate.channel, fate.item_id, one.outcome, round(one.odds, 3), *what))
     return rows
+
+
+def _table(shown: list[Fate]) -> Table:
+    """With what users do anyway, and what a message adds, where sends are valued by that."""
+    if all(fate.uplift is None for fate in shown):
+        return Table(COLUMNS, [_row(fate) for fate in shown])
+    return Table((*COLUMNS, "without", "uplift"), [(*_row(fate), _days(fate.without), _days(fate.uplift)) for fate in shown])
+
+
+def _days(number: float | None) -> str:
+    return "" if number is None else f"{number:.4f}"
 
 
 def _row(fate: Fate) -> tuple[object, ...]:

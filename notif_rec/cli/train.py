@@ -10,6 +10,7 @@ from notif_rec.cli.engine import engine_option, open_engine
 from notif_rec.cli.options import Settings, as_of_option, open_workspace, pass_settings
 from notif_rec.cli.render import Table, progress, show
 
+UPLIFT = ("channel", "treated", "held out", "messages", "one adds", "95 %", "qini", "95 % ", "valued by")
 FATIGUE = ("channel", "fatigue", "fitted", "95 %", "config")
 
 
@@ -22,6 +23,7 @@ def command(settings: Settings, as_of: datetime, engine: str | None) -> None:
 
     One ranking model per channel: its own events count fully, those of other channels and organic behaviour by `transfer`.
     """
+    from notif_rec.workflows.increments import increment_rows
     from notif_rec.workflows.tiredness import curve_rows
     from notif_rec.workflows.train import train
 
@@ -31,10 +33,11 @@ def command(settings: Settings, as_of: datetime, engine: str | None) -> None:
         result = train(workspace.store, workspace.config, as_of, jobs=settings.jobs, progress=advance, engine=runs)
     rows = [(name, *counts.values()) for name, counts in result.channels.items()]
     text = f"model {result.model_id}" + ("" if result.fresh else " (was there already)")
+    uplift = [] if result.uplift is None else [Table(UPLIFT, increment_rows(result.uplift), "days with a visit that a message adds")]
     show(
         settings,
         result.to_json(),
         text=text,
-        tables=[Table(("channel", "users", "items", "interactions"), rows), Table(FATIGUE, curve_rows(result.fatigue))],
+        tables=[Table(("channel", "users", "items", "interactions"), rows), Table(FATIGUE, curve_rows(result.fatigue)), *uplift],
         next_command="notif-rec plan",
     )

@@ -51,6 +51,9 @@ class Config(StrictModel):
     candidates: int = Field(default=50, ge=1, le=1000, description="items retrieved per user and channel")
     holdout: Share = Field(default=0.0, description="share of users who get transactional items alone")
     holdout_salt: str = Field(default="notif-rec", min_length=1, max_length=200, description="another salt, another set of users")
+    objective: Literal["response", "uplift"] = Field(
+        default="response", description="what a send is worth: its answers, or what it adds by the holdout's measure"
+    )
     exploration: Exploration = Field(default=Exploration(share=0.0), description="what is left to chance, for measurement")
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     model: ModelSettings = ModelSettings()

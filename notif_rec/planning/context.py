@@ -18,6 +18,7 @@ from notif_rec.planning.grid import STEP_US, Grid, grid_between
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.fatigue import FatigueCurve
+from notif_rec.scoring.incremental import Incremental
 from notif_rec.tables import CLASSES
 
 IntArray = npt.NDArray[np.int64]
@@ -151,7 +152,8 @@ class ItemFacts(NamedTuple):
 class PlanContext:
     """A plan's fixed part. rules: as policy.load.binding_rules gives them. active: per channel, an open or click in the last 30 days.
 
-    curve: how users tire, for rules that learn. n_item_codes: how many codes the store's dictionary of items has.
+    curve: how users tire, for rules that learn. n_item_codes: how many codes the store's dictionary of items has. incremental: what sends
+    add, None = they are valued by response.
     """
 
     settings: Settings
@@ -168,6 +170,7 @@ class PlanContext:
     quotas: tuple[Quota, ...] = ()
     market: Market | None = None
     overruled: Overruled = NOBODY
+    incremental: Incremental | None = None
 
     def __post_init__(self) -> None:
         if len(self.rules) > MAX_RULES:

@@ -17,6 +17,7 @@ from notif_rec.policy.load import AnyRule
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.fatigue import FatigueCurve
+from notif_rec.scoring.incremental import Incremental
 from notif_rec.store.arrays import write_array
 
 FILE = "context.json"
@@ -46,6 +47,7 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         "curve": context.curve.to_json() if context.curve else None,
         "paused": context.paused,
         "quotas": [asdict(quota) for quota in context.quotas],
+        "incremental": context.incremental.to_json() if context.incremental else None,
     }
     (folder / FILE).write_text(json.dumps(told), encoding="utf-8")
 
@@ -70,6 +72,7 @@ def load_context(folder: Path) -> PlanContext:
         quotas=tuple(Quota(**quota) for quota in told["quotas"]),
         market=Market(**market) if market else None,
         overruled=Overruled(**_arrays(folder, "overruled", Overruled)),
+        incremental=Incremental.from_json(told["incremental"]) if told["incremental"] else None,
     )
 
 

@@ -14,6 +14,7 @@ from notif_rec.models.model import SOURCES
 from notif_rec.planning.blocking import Clock, blocked_by_history
 from notif_rec.planning.choose import Choice, choose
 from notif_rec.planning.context import Overruled, PlanContext
+from notif_rec.planning.gains import increment_of
 from notif_rec.planning.grid import STEP_US, Grid, unpack
 from notif_rec.planning.offers import Considered, consider
 from notif_rec.planning.reasons import CLOSED, bit, by_precedence, reason_names
@@ -54,7 +55,8 @@ class PlannedSend:
 class Fate:
     """A candidate. rank from 1 in the channel's list. value: of a send that holds it alone, at an hour of average weight, before fatigue.
     send_at where it is sent (or would be: shadow); else reasons, the headline first. influences: what moved its probabilities, where
-    somebody asked.
+    somebody asked. Where sends are valued by what they add: without, the days on which the user would come by anyway, and uplift, those
+    that the best message of the channel adds.
     """
 
     channel: str
@@ -70,6 +72,8 @@ class Fate:
     shadow: bool
     reasons: tuple[Reason, ...]
     influences: tuple[Influence, ...] = ()
+    without: float | None = None
+    uplift: float | None = None
 
 
 def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[PlannedSend] | None = None) -> list[Fate]:
@@ -84,6 +88,8 @@ def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[Planned
     sent, shadow, charged = places(seen, choice.sent), places(seen, choice.shadow), charges(seen, context)
     ranking, found = seen.ranking, list[Fate]()
     for lane, channel in enumerate(context.lanes.channel.tolist()):
+        increment = increment_of(lane, context)
+        added = (None, None) if increment is None else increment.foretold(seen.users.features[:1, channel])
         for r in range(int((ranking.item[lane, 0] >= 0).sum())):
             item, numbers, place = int(ranking.item[lane, 0, r]), _numbers(masks[lane, r], order), (lane, r)
             if not numbers and place not in sent:
@@ -101,10 +107,12 @@ def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[Planned
                     p_open=float(p_open),
                     p_click=float(p_click),
                     p_unsubscribe=float(p_unsubscribe),
-                    value=_value(context, float(p_open), float(p_click), float(p_unsubscribe), item) - lost,
+                    value=_value(context, float(ranking.gain[lane, 0]), float(p_open), float(p_click), float(p_unsubscribe), item) - lost,
                     send_at=None if at is None else _time(context.grid.first_us + STEP_US * at),
                     shadow=place in shadow,
                     reasons=() if place in sent else tuple(clock.reason(n, channel, item, charged.get(place, "")) for n in numbers),
+                    without=None if added[0] is None else float(added[0][0]),
+                    uplift=None if added[1] is None else float(added[1][0]),
                 )
             )
     return found
@@ -130,9 +138,10 @@ def _as_planned(seen: Considered, own: Choice, sends: Sequence[PlannedSend], con
     return choose(offers, replace(context, overruled=Overruled(offers.users.user, bits)))
 
 
-def _value(context: PlanContext, p_open: float, p_click: float, p_unsubscribe: float, item: int) -> float:
+def _value(context: PlanContext, gain: float, p_open: float, p_click: float, p_unsubscribe: float, item: int) -> float:
     worth = context.settings.worth
-    return worth.opened * p_open + worth.clicked * float(context.items.value[item]) * p_click + worth.unsubscribed * p_unsubscribe
+    answers = worth.opened * p_open + worth.clicked * float(context.items.value[item]) * p_click
+    return gain * answers + worth.unsubscribed * p_unsubscribe
 
 
 def _numbers(mask: np.uint64, order: IntArray) -> list[int]:

@@ -53,6 +53,7 @@ class Chances(NamedTuple):
     p_click: FloatArray
     p_open: FloatArray
     p_unsubscribe: FloatArray
+    gain: FloatArray
     hour_weight: FloatArray
     opened: float
     clicked: float

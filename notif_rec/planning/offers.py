@@ -85,7 +85,7 @@ def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContex
         ranks=np.full((*shape, widest), -1, dtype=np.int16),
     )
     weights = hour_weights(context.engagement.hours, users.hours, users.segment)
-    rates = ranking.p_click, ranking.p_open, ranking.p_unsubscribe
+    rates = ranking.p_click, ranking.p_open, ranking.p_unsubscribe, ranking.gain
     chances = Chances(*rates, weights, worth.opened, worth.clicked, worth.unsubscribed, context.recoveries)
     counts, fate = np.zeros(users.n, dtype=np.int64), np.zeros(ranking.item.shape, dtype=np.uint64)
     built, work = _scratch(widest, grid.n_words, context)
@@ -254,14 +254,14 @@ def _pick(moments: Any, slots: Any, order: int, s: int, n_moments: int) -> int:
 
 @inner
 def _value(u: int, b: int, weight: float, built: Any, item: Any, items: Any, channel: int, chances: Any) -> float:
-    """worth(opened)·p_open + worth(clicked)·Σ item value·p_click + worth(unsubscribed)·p_unsubscribe."""
+    """gain · (worth(opened)·p_open + worth(clicked)·Σ item value·p_click) + worth(unsubscribed)·p_unsubscribe."""
     clicks = 0.0
     lane = built.lane[b]
     for i in range(built.size[b]):
         r = built.ranks[b, i]
         clicks += items.value[item[lane, u, r]] * inside(chances.p_click[lane, u, r] * weight)
     opened = chances.opened * inside(chances.p_open[lane, u, built.ranks[b, 0]] * weight)
-    return float(opened + chances.clicked * clicks + chances.unsubscribed * chances.p_unsubscribe[u, channel])
+    return float(chances.gain[lane, u] * (opened + chances.clicked * clicks) + chances.unsubscribed * chances.p_unsubscribe[u, channel])
 
 
 @inner

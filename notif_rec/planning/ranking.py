@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from notif_rec.models.taste import Taste
 from notif_rec.planning.context import PlanContext
+from notif_rec.planning.gains import gains_of
 from notif_rec.planning.users import IntArray, Users
 from notif_rec.planning.verdict import Verdict
 from notif_rec.scoring.candidates import Lists, retrieve
@@ -25,7 +26,8 @@ class Ranking:
     closed to the user. p_open is that of a send which the item leads.
 
     p_unsubscribe: (n_users, n_channels). eligible: (n_lanes,) items that somebody could be sent. penalty: (n_lanes, n_users, k)
-    what items that recover lose at the plan's first moment, None where no rule asks.
+    what items that recover lose at the plan's first moment, None where no rule asks. gain: (n_lanes, n_users) what the worth of opens and
+    clicks is multiplied by (planning/gains.py).
     """
 
     item: npt.NDArray[np.int32]
@@ -35,6 +37,7 @@ class Ranking:
     p_open: FloatArray
     p_unsubscribe: FloatArray
     eligible: IntArray
+    gain: FloatArray
     penalty: FloatArray | None = None
 
 
@@ -47,6 +50,7 @@ def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, eve
     shape = (len(lanes.channel), users.n, k)
     item, source = np.full(shape, -1, dtype=np.int32), np.full(shape, -1, dtype=np.int8)
     score, p_click, p_open, p_unsubscribe = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((users.n, len(context.channels)))
+    gain = np.ones(shape[:2])
     eligible = [eligible_items(lane, context) for lane in range(shape[0])]
     for lane in range(shape[0]):
         at = int(lanes.channel[lane])
@@ -59,7 +63,8 @@ def rank_candidates(users: Users, verdict: Verdict, context: PlanContext, *, eve
         order = np.argsort(np.where(found >= 0, -clicked, np.inf), axis=1, kind="stable")
         for ordered, column in ((item, found), (score, scores), (source, sources), (p_open, opened), (p_click, clicked)):
             ordered[lane, rows] = np.take_along_axis(column, order, axis=1)
-    return Ranking(item, score, source, p_click, p_open, p_unsubscribe, np.array([e.sum() for e in eligible], dtype=np.int64))
+        gain[lane, rows] = gains_of(lane, item[lane, rows], p_click[lane, rows], p_open[lane, rows], features, context)
+    return Ranking(item, score, source, p_click, p_open, p_unsubscribe, np.array([e.sum() for e in eligible], dtype=np.int64), gain)
 
 
 def eligible_items(lane: int, context: PlanContext) -> npt.NDArray[np.bool_]:

@@ -26,11 +26,13 @@ from notif_rec.planning.item_counts import read_item_counts
 from notif_rec.policy.rule import Cap, ItemWeight, Rule, Weight
 from notif_rec.scoring.engagement import Engagement, prior_engagement
 from notif_rec.scoring.fatigue import FatigueCurve
+from notif_rec.scoring.incremental import Incremental
 from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, REPEAT_US, age_of
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.store import Store
 from notif_rec.tables import CLASSES
 from notif_rec.workflows.facts import facts_of, segment_map
+from notif_rec.workflows.increments import UPLIFT
 from notif_rec.workflows.quota_rooms import quotas_of
 
 DAY_US = 86_400_000_000
@@ -59,14 +61,16 @@ def usable_models(store: Store, as_of: datetime) -> list[ModelRow]:
     return sorted(rows, key=lambda row: (row.as_of, row.seq or 0))
 
 
-def newest_model(store: Store, as_of: datetime) -> ModelRow:
-    """The newest model that knows nothing from after `as_of`; DataError where there is none."""
+def newest_model(store: Store, as_of: datetime, wanted: str = "") -> ModelRow:
+    """The newest model that knows nothing from after `as_of`; DataError where there is none. Of several of one moment the one whose
+    config says `wanted` (train.model_config_hash), where there is one."""
     usable = usable_models(store, as_of)
     if not usable:
         models = store.models()
         why = f"the only models are of later moments (first {models[0].as_of:%Y-%m-%dT%H:%M:%SZ})" if models else "no model was trained yet"
         raise DataError(f"no model for {as_of:%Y-%m-%dT%H:%M:%SZ}: {why}", "run `notif-rec train --as-of` that moment or earlier")
-    return usable[-1]
+    newest = [row for row in usable if row.as_of == usable[-1].as_of]
+    return next((row for row in reversed(newest) if row.model_config_hash == wanted), newest[-1])
 
 
 def build_planner(
@@ -95,6 +99,7 @@ def build_planner(
         curve=curve,
         paused=tuple(sorted({*(p.channel for p in store.pauses()), *left_out})),
         quotas=quotas_of(config),
+        incremental=_incremental(model, config),
     )
     return Planner(facts, context, row)
 
@@ -139,6 +144,17 @@ def _engagement(model: Model, config: Config) -> Engagement:
             "run `notif-rec train`",
         )
     return fitted
+
+
+def _incremental(model: Model, config: Config) -> Incremental | None:
+    """What sends add, as the model learned it; None by response. DataError where the model was trained for that, or for other channels."""
+    if config.objective != UPLIFT:
+        return None
+    if UPLIFT not in model.extras:
+        raise DataError(
+            f"model {model.model_id} was trained for `objective: response` and does not know what sends add", "run `notif-rec train`"
+        )
+    return Incremental.from_json(model.extras[UPLIFT])
 
 
 def _facts(config: Config, model: Model, categories: tuple[str, ...], audiences: tuple[str, ...], curve: FatigueCurve | None) -> Facts:

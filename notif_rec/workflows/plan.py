@@ -41,6 +41,7 @@ from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.pruned import pruning_loss
 from notif_rec.workflows.publish import list_manifest
 from notif_rec.workflows.quota_rooms import last_prices, rooms_left
+from notif_rec.workflows.train import model_config_hash
 
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
 FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
@@ -86,7 +87,7 @@ def plan(
     are filled by value, first come first served, without prices: what others do, for comparison.
     """
     scope = scope or Scope()
-    version, model = store.version(), newest_model(store, as_of)
+    version, model = store.version(), newest_model(store, as_of, model_config_hash(config))
     plan_id = _plan_id(store, config, model.model_id, version, as_of, scope)
     known = next((row for row in store.plans() if row.plan_id == plan_id), None)
     if known is not None and sends_path(store, plan_id).is_file():

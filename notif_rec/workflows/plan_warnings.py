@@ -25,7 +25,8 @@ def plan_warnings(config: Config, planner: Planner, row: ModelRow) -> list[str]:
         told.append(
             f"model {row.model_id} was trained under other settings of model, events or channels; `notif-rec train` heeds the new ones"
         )
-    return told + list(context.engagement.warnings)
+    added = () if context.incremental is None else context.incremental.warnings
+    return [*told, *context.engagement.warnings, *added]
 
 
 def _empty(config: Config, context: PlanContext) -> list[str]:

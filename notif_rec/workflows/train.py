@@ -23,6 +23,7 @@ from notif_rec.models.artifact import load_model, save_model
 from notif_rec.models.model import Model
 from notif_rec.policy.rule import Weight
 from notif_rec.scoring.fatigue import FatigueCurve
+from notif_rec.scoring.incremental import Incremental
 from notif_rec.store.files import remove_folder
 from notif_rec.store.rows import ModelRow
 from notif_rec.store.scratch import scratch
@@ -30,6 +31,7 @@ from notif_rec.store.store import Store
 from notif_rec.workflows.facts import segment_map
 from notif_rec.workflows.fit_apart import fit_apart
 from notif_rec.workflows.fit_model import fit_model
+from notif_rec.workflows.increments import UPLIFT, fit_increments, increments_json
 from notif_rec.workflows.rates import fit_rates
 from notif_rec.workflows.tiredness import curve_json, fit_curve
 
@@ -48,6 +50,7 @@ class TrainResult:
     as_of: datetime
     channels: Mapping[str, Mapping[str, int]]
     fatigue: FatigueCurve
+    uplift: Incremental | None
     notes: tuple[str, ...]
     fresh: bool
 
@@ -58,6 +61,7 @@ class TrainResult:
             "as_of": self.as_of.isoformat() + "Z",
             "channels": {name: dict(counts) for name, counts in self.channels.items()},
             "fatigue": curve_json(self.fatigue),
+            "uplift": None if self.uplift is None else increments_json(self.uplift),
             "notes": list(self.notes),
             "fresh": self.fresh,
         }
@@ -79,8 +83,11 @@ def train(
         with store.connect(threads=jobs) as con, _fitting(store, con, config, engine, jobs, progress) as fit:
             model, curve = replace(fit(as_of), model_id=model_id), fit_curve(con, config, as_of)
             rates = fit_rates(con, config, as_of, fit, curve, segment_map(model), jobs=jobs)
-            extras = {"engagement": rates.to_json(), "fatigue": curve.to_json()}
-            model = replace(model, extras=extras, notes=(*model.notes, *rates.warnings))
+            extras, notes = {"engagement": rates.to_json(), "fatigue": curve.to_json()}, rates.warnings
+            if config.objective == UPLIFT:
+                added = fit_increments(con, store.plans(), config, as_of, curve, jobs=jobs)
+                extras, notes = extras | {UPLIFT: added.to_json()}, (*notes, *added.warnings)
+            model = replace(model, extras=extras, notes=(*model.notes, *notes))
             save_model(folder, model)
         row = ModelRow(model_id, as_of, config.hash, model_config_hash(config), str(folder.relative_to(store.root)))
         store.commit("train", {}, rows=[row])
@@ -107,7 +114,7 @@ def _fitting(
 
 def model_config_hash(config: Config) -> str:
     """Changes with whatever in the config changes the model."""
-    said = {
+    said: dict[str, Any] = {
         "models": {name: config.model_of(name).model_dump(mode="json") for name in config.channel_names},
         "events": dict(sorted(config.events.items())),
         "channels": config.channel_names,
@@ -116,6 +123,8 @@ def model_config_hash(config: Config) -> str:
         "rates": [config.attribution.total_seconds(), config.timezone, [c.exclude_seen for c in config.channels.values()]],
         "engagement": [config.engagement.model_dump(mode="json"), config.horizon.total_seconds()],
     }
+    if config.objective == UPLIFT:
+        said["objective"] = UPLIFT
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,4 +160,5 @@ def _result(model: Model, *, fresh: bool) -> TrainResult:
         for name, channel in model.channels.items()
     }
     curve = FatigueCurve.from_json(model.extras["fatigue"])
-    return TrainResult(model.model_id, model.as_of, counts, curve, model.notes, fresh)
+    added = Incremental.from_json(model.extras[UPLIFT]) if UPLIFT in model.extras else None
+    return TrainResult(model.model_id, model.as_of, counts, curve, added, model.notes, fresh)
