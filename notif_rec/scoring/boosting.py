@@ -27,6 +27,8 @@ PARAMETERS: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
+FEW = 30_000  # positives under which trees are smaller and each sees half of the rows: leaves of a few clicks foretell none
+STURDY: dict[str, Any] = {"num_leaves": 8, "min_sum_hessian_in_leaf": 30.0, "bagging_fraction": 0.5, "bagging_freq": 1}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Lessons:
     def where(self, pick: npt.NDArray[Any]) -> Lessons:
         """The rows that `pick`, a mask or indices, picks."""
         return Lessons(self.rows[pick], self.label[pick], self.base[pick])
+
+
+def parameters(positives: float) -> dict[str, Any]:
+    """How trees are grown from so many positives."""
+    return PARAMETERS | (STURDY if positives < FEW else {})
 
 
 def grow(
@@ -60,7 +67,7 @@ def grow(
     """
     import lightgbm as lgb
 
-    told = PARAMETERS | {
+    told = parameters(float(lessons.label.sum())) | {
         "monotone_constraints": signs.tolist(),
         "interaction_constraints": [list(group) for group in groups],
         "seed": seed % 2**31,

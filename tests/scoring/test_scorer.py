@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from notif_rec.scoring import boosting, scorer_fit
-from notif_rec.scoring.boosting import PARAMETERS, Lessons, grow
+from notif_rec.scoring.boosting import Lessons, grow, parameters
 from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, logit, non_decreasing
 from notif_rec.scoring.features import FEATURES, LOGIT, N_FEATURES, PLAIN, SCALES, SIGNS
 from notif_rec.scoring.item_parts import AFFINITY, N_CELLS, N_RANKED, RANK, REPEATS, SIZES, UNKNOWN, cells_of, every_cell, keeps_signs
@@ -74,7 +74,12 @@ def test_trees_are_lightgbms_own_whatever_the_threads(monkeypatch: pytest.Monkey
     again, _ = grow(lessons, signs, groups, seed=1, threads=2, rounds=3)
     assert rounds == 30 and described[:3] == again
     trees = flatten(described)
-    told = PARAMETERS | {"monotone_constraints": signs.tolist(), "interaction_constraints": groups, "seed": 1, "num_threads": 1}
+    told = parameters(lessons.label.sum()) | {
+        "monotone_constraints": signs.tolist(),
+        "interaction_constraints": groups,
+        "seed": 1,
+        "num_threads": 1,
+    }
     booster = lgb.train(told, lgb.Dataset(lessons.rows, lessons.label, init_score=lessons.base, params=told), num_boost_round=30)
     rows = np.concatenate([random_features(np.random.default_rng(2), 500), np.arange(500)[:, None] % 6], axis=1).astype(np.float32)
     assert tree_scores(trees, rows) == pytest.approx(booster.predict(rows, raw_score=True), abs=1e-9)
