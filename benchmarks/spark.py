@@ -46,7 +46,8 @@ def main() -> None:
         return
     for name in chosen.worlds.split(","):
         bench.whole_way(name, sizes[name])
-    bench.slopes()
+    if all(any(label.startswith(f"{name} plan-50 spark") for label in bench.seen) for name in WORLDS):
+        bench.slopes()
 
 
 class Bench:
