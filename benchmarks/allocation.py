@@ -1,8 +1,7 @@
-"""How near the best possible plan is, within a user and across users, and what that costs; greedy by value beside it.
+"""How near the best possible plan is, within a user and across users, and what that costs; within users greedy by value beside it.
 
     python benchmarks/allocation.py within                      # a sample against exhaustive search and greedy
     python benchmarks/allocation.py across [--users 1000000]    # three quotas; --items 1000: a cap on each item as well
-    python benchmarks/allocation.py greedy [--users 60000]      # greedy by value beside it, and where it is worst
 
 A generated shop (world.py) is ingested and trained on by the front door, and planned for under the rules of the default config, a cap on a
 category and back_off. More users than the shop has are copies of its users to whom each channel and each message is worth something else.
@@ -281,7 +280,7 @@ def prices_of(context: PlanContext, n_cells: int) -> FloatArray:
 def main() -> None:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=("within", "across", "greedy"))
+    parser.add_argument("parts", nargs="+", choices=("within", "across"))
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a folder for the shop; one that is there is used again")
