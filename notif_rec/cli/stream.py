@@ -38,6 +38,7 @@ def command(settings: Settings, folder: Path, every: float, once: bool, as_of: d
             batch = _look(settings, work, folder, as_of or now(), out or settings.lists_path, seen)
             totals.update(batches=1, files=batch.files, events=batch.events, plans=bool(batch.plan_id), sends=sum(batch.sends.values()))
             totals.update(refused=len(batch.refused))
+            _tell(settings, batch)
             if once:
                 break
             time.sleep(every)
@@ -57,6 +58,10 @@ def _look(settings: Settings, work: Workspace, folder: Path, as_of: datetime, ou
     with progress(settings) as advance:
         batch = take_in(work.store, work.config, folder, files, as_of, out, LocalEngine(settings.jobs), advance)
     seen += [path.name for path in files]
+    return batch
+
+
+def _tell(settings: Settings, batch: Batch) -> None:
     for name, problem in batch.refused.items():
         note(settings, f"warning: refused {name}: {problem}")
     if batch.plan_id and not settings.json:
@@ -64,4 +69,3 @@ def _look(settings: Settings, work: Workspace, folder: Path, as_of: datetime, ou
             settings,
             f"plan {batch.plan_id}: {count(batch.events)} events, {count(batch.users)} users, {count(sum(batch.sends.values()))} sends",
         )
-    return batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
 import types
@@ -207,7 +208,7 @@ def test_help_in_any_environment(env: dict[str, str]) -> None:
 
 
 def test_help_without_stdin_or_into_a_closed_or_full_stdout() -> None:
-    line = " ".join(NOTIF_REC)
+    line = shlex.join(NOTIF_REC)
     shell = [("<&-", 0), (">&-", 0), ("| head -1", 0)] + ([("> /dev/full", 1)] if Path("/dev/full").exists() else [])
     for how, code in shell:
         done = subprocess.run(

@@ -29,7 +29,8 @@ class ElsewhereEngine:
             with hidden(self.store):
                 first = run_part(task, part, target, context, 7).read_bytes()
                 target.unlink()
-                assert run_part(task, part, target, context).read_bytes() == first
+                cut = None if "user" in task.writes.names else 7  # sums come once a batch
+                assert run_part(task, part, target, context, cut).read_bytes() == first
         return [sink / part.name for part in parts]
 
     def each(self, work: Callable[[T], R], things: Sequence[T], stage: str, progress: Progress) -> Iterator[R]:

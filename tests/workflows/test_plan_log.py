@@ -18,12 +18,12 @@ from notif_rec.workflows.plan_log import Actions, PlanLog, joined, log_of, merge
 from notif_rec.workflows.plan_outcomes import Outcomes
 from tests.planning.worlds import World, random_world
 
-SHARE, CHANNELS, SEEDS = 0.2, 3, 150
+SHARE, CHANNELS, SEEDS, PEOPLE = 0.2, 3, 150, 200  # of few people `dr` is off by a share of one over their number, for its level is theirs
 WORTH = Worth(0.1, 1.0, -1.0)
 
 
 def world_of(**changes: object) -> World:
-    world = random_world(12, 40, max_offers=8)
+    world = random_world(12, PEOPLE, max_offers=8)
     settings = replace(world.settings, exploration=SHARE, holdout=0.0, **changes)
     return World(**{**vars(world), "settings": settings})
 
