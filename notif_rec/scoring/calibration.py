@@ -119,24 +119,16 @@ def fit_curve(margin: FloatArray, label: FloatArray, around: tuple[float, float]
     centre = np.bincount(part, margin[order], n_parts) / np.maximum(n, 1)
     rate = np.clip(ratio * foretold / np.maximum(n, 1), CERTAIN, 1 - CERTAIN)
     kept = n > 0
-    centre, height = centre[kept], logit(non_decreasing(rate[kept], n[kept]))
+    centre, height = centre[kept], logit(monotone(rate[kept], n[kept], increasing=True))
     apart = np.concatenate(([True], np.diff(centre) > EXACT))
     return Calibration(centre[apart], height[apart], slope)
 
 
-def non_decreasing(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The non-decreasing sequence nearest to `values` in weighted squares (pool adjacent violators)."""
-    pools: list[tuple[float, float, int]] = []  # mean, weight, length
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        mean, mass, length = value, weight, 1
-        while pools and pools[-1][0] > mean:
-            before, heavier, longer = pools.pop()
-            mean = (mean * mass + before * heavier) / (mass + heavier)
-            mass, length = mass + heavier, length + longer
-        pools.append((mean, mass, length))
-    means, lengths = np.array([pool[0] for pool in pools]), np.array([pool[2] for pool in pools], np.int64)
-    pooled: FloatArray = np.repeat(means, lengths)
-    return pooled
+def monotone(values: FloatArray, weights: FloatArray, *, increasing: bool) -> FloatArray:
+    """The sequence that never falls (`increasing`) or never rises, nearest to `values` in squares weighed by `weights` > 0."""
+    from scipy.optimize import isotonic_regression  # fitting alone needs it; plans import this file too
+
+    return np.asarray(isotonic_regression(values, weights=weights, increasing=increasing).x, dtype=np.float64)
 
 
 def levelled(curve: Calibration, margin: FloatArray, label: FloatArray) -> Calibration:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from notif_rec.scoring.calibration import monotone
 from notif_rec.scoring.engagement import (
     BEYOND,
     N_BUCKETS,
@@ -109,24 +110,9 @@ def bucket_rates(click_rate: float, rank: npt.NDArray[np.int32], clicked: npt.ND
     expected = n * base
     rates: FloatArray = base * (clicks + BUCKET_PRIOR) / (expected + BUCKET_PRIOR)
     weight = n + BUCKET_PRIOR / base
-    rates[:UNRANKED] = non_increasing(rates[:UNRANKED], weight[:UNRANKED])
+    rates[:UNRANKED] = monotone(rates[:UNRANKED], weight[:UNRANKED], increasing=False)
     rates[UNRANKED] = min(rates[UNRANKED], rates[BEYOND])
     return rates
-
-
-def non_increasing(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The non-increasing sequence nearest to `values` in weighted squares (pool adjacent violators)."""
-    pools: list[tuple[float, float, int]] = []  # mean, weight, length
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        mean, mass, length = value, weight, 1
-        while pools and pools[-1][0] < mean:
-            before, heavier, longer = pools.pop()
-            mean = (mean * mass + before * heavier) / (mass + heavier)
-            mass, length = mass + heavier, length + longer
-        pools.append((mean, mass, length))
-    means, lengths = np.array([pool[0] for pool in pools]), np.array([pool[2] for pool in pools], np.int64)
-    pooled: FloatArray = np.repeat(means, lengths)
-    return pooled
 
 
 def open_strength(user: npt.NDArray[np.int32], opened: npt.NDArray[np.bool_], rate: float) -> float:

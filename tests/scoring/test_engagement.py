@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notif_rec.errors import DataError
+from notif_rec.scoring.calibration import monotone
 from notif_rec.scoring.engagement import (
     BEYOND,
     N_BUCKETS,
@@ -24,7 +25,7 @@ from notif_rec.scoring.engagement import (
 )
 from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
 from notif_rec.scoring.item_parts import ANY_ITEM, cells_of
-from notif_rec.scoring.rates_fit import bucket_rates, click_strength, non_increasing, open_strength
+from notif_rec.scoring.rates_fit import bucket_rates, click_strength, open_strength
 from notif_rec.scoring.rates_fit import fit_rates as fit_engagement
 from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
 
@@ -198,7 +199,7 @@ def test_pooling_is_the_nearest_falling_sequence(points: list[tuple[float, float
         return float(np.average(values[a : b + 1], weights=weights[a : b + 1]))
 
     slow = [max(min(mean(a, b) for a in range(at + 1)) for b in range(at, n)) for at in range(n)]  # max-min formula
-    assert non_increasing(values, weights) == pytest.approx(slow, abs=1e-9)
+    assert monotone(values, weights, increasing=False) == pytest.approx(slow, abs=1e-9)
 
 
 def test_users_who_do_not_differ_are_shrunk_hard_and_users_who_do_are_not() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from notif_rec.scoring import boosting, scorer_fit
 from notif_rec.scoring.boosting import Lessons, grow, parameters
-from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, logit, non_decreasing
+from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, logit, monotone
 from notif_rec.scoring.features import FEATURES, LOGIT, N_FEATURES, PLAIN, SCALES, SIGNS
 from notif_rec.scoring.item_parts import AFFINITY, N_CELLS, N_RANKED, RANK, REPEATS, SIZES, UNKNOWN, cells_of, every_cell, keeps_signs
 from notif_rec.scoring.level import choose_memory, level_shifts
@@ -227,7 +227,7 @@ def test_a_curve_never_falls_and_stays_inside() -> None:
     level = levelled(identity(), margin, label)
     assert calibrated(level, margin).sum() == pytest.approx(label.sum(), rel=1e-6)
     assert levelled(identity(), margin, np.zeros(40_000)) == identity()
-    assert non_decreasing(np.array([1.0, 0.0, 2.0]), np.ones(3)).tolist() == [0.5, 0.5, 2.0]
+    assert monotone(np.array([1.0, 0.0, 2.0]), np.ones(3), increasing=True).tolist() == [0.5, 0.5, 2.0]
     with pytest.raises(ValueError, match="falls"):
         Calibration.from_json({"margin": [0, 1], "logit": [1, 0], "slope": 1})
 
