@@ -15,7 +15,7 @@ from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
 from notif_rec.planning.offered import Offers
 from notif_rec.planning.offers import make_offers
-from notif_rec.scoring.engagement import CERTAIN
+from notif_rec.scoring.calibration import inside
 from notif_rec.tables import schema
 
 FloatArray = npt.NDArray[np.float64]
@@ -125,10 +125,6 @@ def expected_outcomes(offers: Offers, context: PlanContext, row: IntArray) -> tu
     """p_open, Σ item value × p_click and p_unsubscribe of some offers, as their value counts them."""
     owner, weight, item = offers.owner()[row], offers.weight[row], offers.item[row]
     channel = context.lanes.channel[offers.lane[row]]
-    worth = context.items.value[np.maximum(item, 0)] * _inside(offers.p_click[row] * weight[:, None])
+    worth = context.items.value[np.maximum(item, 0)] * inside(offers.p_click[row] * weight[:, None])
     clicked = np.where(item >= 0, worth, 0.0).sum(axis=1)
-    return _inside(offers.p_open[row] * weight), clicked, np.asarray(offers.p_unsubscribe[owner, channel], dtype=np.float64)
-
-
-def _inside(p: FloatArray) -> FloatArray:
-    return np.asarray(np.clip(p, CERTAIN, 1.0 - CERTAIN), dtype=np.float64)
+    return inside(offers.p_open[row] * weight), clicked, np.asarray(offers.p_unsubscribe[owner, channel], dtype=np.float64)

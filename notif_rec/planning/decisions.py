@@ -17,8 +17,8 @@ from notif_rec.planning.choose import Choice
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.grid import STEP_US
 from notif_rec.planning.offered import Dropped, Offers
+from notif_rec.scoring.calibration import inside
 from notif_rec.scoring.candidates import SOURCES
-from notif_rec.scoring.engagement import CERTAIN
 from notif_rec.tables import BUCKETS, CLASSES, NO_ITEM, SENDS, TIME, schema
 
 IntArray = npt.NDArray[np.int64]
@@ -115,8 +115,8 @@ def _items_sent(offers: Offers, choice: Choice, rows: _Rows, chosen: IntArray, c
         "position": pa.array(rows.place + 1, pa.int16()),
         "item": pa.array(context.model.item_codes[item], pa.int32()),
         "score": pa.array(offers.score[piece]),
-        "p_open": pa.array(_inside(offers.p_open[at] * weight)),
-        "p_click": pa.array(_inside(offers.p_click[piece] * weight)),
+        "p_open": pa.array(inside(offers.p_open[at] * weight)),
+        "p_click": pa.array(inside(offers.p_click[piece] * weight)),
         "p_unsubscribe": pa.array(offers.p_unsubscribe[owner, channel]),
         "value": pa.array(offers.value[at]),
         "propensity": pa.array(propensity, mask=np.isnan(propensity)),
@@ -164,11 +164,6 @@ def _texts(names: Sequence[str], codes: npt.NDArray[np.integer]) -> pa.Array:
     """The name of each code, null where it is negative."""
     index = pa.array(codes.astype(np.int64), mask=codes < 0)
     return pa.array(list(names), pa.string()).take(index)
-
-
-def _inside(p: FloatArray) -> FloatArray:
-    clipped: FloatArray = np.clip(p, CERTAIN, 1.0 - CERTAIN)
-    return clipped
 
 
 def _days(us: IntArray) -> list[str]:

@@ -49,10 +49,15 @@ def identity() -> Calibration:
     return Calibration(np.zeros(1), np.zeros(1), 1.0)
 
 
+def inside(p: npt.ArrayLike) -> FloatArray:
+    """Probabilities kept off 0 and 1."""
+    return np.clip(np.asarray(p, np.float64), CERTAIN, 1 - CERTAIN)
+
+
 def logit(p: npt.ArrayLike) -> FloatArray:
     """ln(p / (1 − p)), p kept off 0 and 1."""
-    inside = np.clip(np.asarray(p, np.float64), CERTAIN, 1 - CERTAIN)
-    odds: FloatArray = np.log(inside / (1 - inside))
+    kept = inside(p)
+    odds: FloatArray = np.log(kept / (1 - kept))
     return odds
 
 
@@ -117,7 +122,7 @@ def fit_curve(margin: FloatArray, label: FloatArray, around: tuple[float, float]
     hits, foretold = np.bincount(part, label[order], n_parts), np.bincount(part, _sigmoid(level + slope * margin[order]), n_parts)
     ratio = (hits + LINE_WORTH) / (foretold + LINE_WORTH)
     centre = np.bincount(part, margin[order], n_parts) / np.maximum(n, 1)
-    rate = np.clip(ratio * foretold / np.maximum(n, 1), CERTAIN, 1 - CERTAIN)
+    rate = inside(ratio * foretold / np.maximum(n, 1))
     kept = n > 0
     centre, height = centre[kept], logit(monotone(rate[kept], n[kept], increasing=True))
     apart = np.concatenate(([True], np.diff(centre) > EXACT))

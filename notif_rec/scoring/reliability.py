@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.models.bootstrap import Interval
-from notif_rec.scoring.calibration import CERTAIN
+from notif_rec.scoring.calibration import inside
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -92,8 +92,8 @@ def judge(p: FloatArray, trial: Trial) -> Verdict:
 
 def log_losses(p: FloatArray, label: FloatArray) -> FloatArray:
     """(n,) −label · ln p − (1 − label) · ln(1 − p)."""
-    inside = np.clip(p, CERTAIN, 1 - CERTAIN)
-    losses: FloatArray = -label * np.log(inside) - (1 - label) * np.log1p(-inside)
+    kept = inside(p)
+    losses: FloatArray = -label * np.log(kept) - (1 - label) * np.log1p(-kept)
     return losses
 
 
