@@ -18,10 +18,13 @@ def command() -> None:
 @command.command("check")
 @pass_settings
 def check(settings: Settings) -> None:
-    """Read the config and report every problem in it, each with its line; exit code 78 where there is one."""
+    """Read the config and report every problem in it, each with its line; exit code 78 where there is one.
+
+    Where a store lies beside it, quotas are held against the items and users that it knows.
+    """
     from notif_rec.workflows.config import check_config
 
-    checked = check_config(settings.config)
+    checked = check_config(settings.config, settings.store_path)
     for remark in checked.remarks:
         note(settings, f"note: {remark}")
     show(settings, checked.to_json(), text=f"{checked.path}: sound ({', '.join(checked.config.channel_names)})")

@@ -59,7 +59,8 @@ class Office:
 @dataclass(frozen=True)
 class Allocated:
     """parts: the decisions. context: with the market they were made at. bound: no plan of these offers that keeps the quotas is worth
-    more (inf: see the decisions). sampled, whole: passes over the sample and over everybody.
+    more (inf: see the decisions). sampled, whole: passes over the sample and over everybody. unsettled: by what share of the bound
+    better prices for the sample might still have lowered it when no pass was left, 0 where they settled.
     """
 
     parts: Sequence[Path]
@@ -67,6 +68,7 @@ class Allocated:
     bound: float
     sampled: int
     whole: int
+    unsettled: float = 0.0
 
 
 def allocate(office: Office, files: Sequence[Path], context: PlanContext, rooms: Rooms, known: FloatArray) -> Allocated:
@@ -108,6 +110,7 @@ class _Auction:
         enough = int(np.searchsorted(np.cumsum(users), SAMPLE)) + 1
         self.sample, self.share = offers[:enough], sum(users[:enough]) / max(1, sum(users))  # parts are buckets of a hash: any will do
         self.sampled = self.whole = 0
+        self.unsettled = 0.0
 
     def search(self) -> tuple[FloatArray, Listed]:
         """Prices near the best for the sample, and what it told: each pass shows what users would choose at prices that are too low."""
@@ -119,7 +122,10 @@ class _Auction:
             better, lowest = better_prices(listed, self.rooms, start, self.share, steps)
             bound = dual_bound(listed, self.rooms, price, self.share)
             enough = KNOWN if warm and self.share < 1.0 and self.sampled == 1 else CLOSE
-            if self.sampled == PASSES or bound - lowest <= enough * abs(lowest):
+            if bound - lowest <= enough * abs(lowest):
+                return price, listed
+            if self.sampled == PASSES:
+                self.unsettled = float((bound - lowest) / abs(bound))
                 return price, listed
             price = better
 
@@ -143,7 +149,8 @@ class _Auction:
     def decided(self, price: FloatArray, bound: float, overruled: Overruled) -> Allocated:
         """Everybody's decisions at `price`."""
         context = self.context.with_market(replace(self.market, price=price), overruled)
-        return Allocated(self.office.run(DECIDE, self.offers, context, "decide"), context, bound, self.sampled, self.whole)
+        parts = self.office.run(DECIDE, self.offers, context, "decide")
+        return Allocated(parts, context, bound, self.sampled, self.whole, self.unsettled)
 
     def _list(self, parts: Sequence[Path], price: FloatArray, name: str, before: Listed | None) -> Listed:
         """What the users of some parts would do at `price`, and what else they could; with what was known `before`."""

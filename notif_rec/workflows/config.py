@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from notif_rec.config import Config, load_config
-from notif_rec.strict_yaml import format_duration, write_yaml
+from notif_rec.store.store import Store
+from notif_rec.strict_yaml import format_duration, load_yaml, read_text, refuse, write_yaml
+from notif_rec.workflows.quota_words import FIX, half_known_segments, unknown_words
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,17 @@ class CheckedConfig:
         }  # fmt: skip
 
 
-def check_config(path: Path) -> CheckedConfig:
-    """The config at `path`, with remarks on what is allowed but seldom meant; ConfigError where anything is wrong."""
+def check_config(path: Path, store: Path | None = None) -> CheckedConfig:
+    """The config at `path`, with remarks on what is allowed but seldom meant; ConfigError where anything is wrong, names in quotas too
+    where there is a `store` that would know them.
+    """
     config = load_config(path)
-    return CheckedConfig(path, config, tuple(_remarks(config)))
+    remarks = _remarks(config)
+    if config.quotas and store is not None and store.exists():
+        with Store.open(store).connect() as connection:
+            refuse(unknown_words(connection, config), load_yaml(read_text(path), str(path))[1], str(path), FIX)
+            remarks += half_known_segments(connection, config)
+    return CheckedConfig(path, config, tuple(remarks))
 
 
 def _remarks(config: Config) -> list[str]:

@@ -36,11 +36,12 @@ from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
 from notif_rec.workflows.allocate import Office, allocate
 from notif_rec.workflows.context import Planner, build_planner, newest_model
-from notif_rec.workflows.plan_warnings import plan_warnings
+from notif_rec.workflows.plan_warnings import plan_warnings, price_warnings
 from notif_rec.workflows.plans import sends_path
 from notif_rec.workflows.pruned import pruning_loss
 from notif_rec.workflows.publish import list_manifest
 from notif_rec.workflows.quota_rooms import last_prices, rooms_left
+from notif_rec.workflows.quota_words import check_quota_words, half_known_segments
 from notif_rec.workflows.train import model_config_hash
 
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
@@ -94,11 +95,13 @@ def plan(
         return PlanResult(known.manifest, made=False, preview=_preview(store, known, out))
     _check_channels(scope, config)
     with store.connect(version) as connection:
+        check_quota_words(connection, config)
+        remarks = half_known_segments(connection, config)
         planner = build_planner(store, connection, config, model, as_of, scope.channels)
     try:
         outcome = _made(store, version, planner, config, as_of, _codes(store, scope), engine, progress, plan_id, greedy=greedy)
         manifest = _manifest(config, planner, as_of, as_of_given, scope, plan_id, outcome)
-        manifest["warnings"] = plan_warnings(config, planner, model)
+        manifest["warnings"] = [*plan_warnings(config, planner, model), *remarks, *price_warnings(outcome.unsettled, outcome.gap)]
         row = PlanRow(plan_id, as_of, config.hash, model.model_id, version.seq, version.ledger, "planned", manifest)
         with store.lock():
             with whole_folder(sends_path(store, plan_id).parent) as draft:
@@ -113,7 +116,7 @@ def plan(
 @dataclass(frozen=True)
 class Outcome:
     """A plan, the context with the prices that it was made at, what no plan can exceed, what the quotas leave and took, and what the
-    pruning to offers cost (None: not measured).
+    pruning to offers cost (None: not measured). unsettled: as Allocated's.
     """
 
     settled: Settled
@@ -122,6 +125,7 @@ class Outcome:
     bound: float
     passes: Mapping[str, int]
     pruning: Mapping[str, Any] | None
+    unsettled: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -149,7 +153,7 @@ def _made(
     settled = settle(found.parts, found.context, rooms, segments, plan_id)
     bound = settled.bound if found.bound == np.inf else found.bound
     passes = {"sample": found.sampled, "all": found.whole}
-    return Outcome(settled, found.context, rooms, bound, passes, pruning_loss(office, prepared.files, found.context))
+    return Outcome(settled, found.context, rooms, bound, passes, pruning_loss(office, prepared.files, found.context), found.unsettled)
 
 
 def _segments(prepared: Prepared) -> Segments:

@@ -22,6 +22,7 @@ from notif_rec.tables import PLANNING_INPUT
 from notif_rec.workflows.allocate import Office, allocate
 from notif_rec.workflows.context import Planner, build_planner
 from notif_rec.workflows.quota_rooms import at_prices, rooms_left
+from notif_rec.workflows.quota_words import check_quota_words
 
 Codes = npt.NDArray[np.int32]
 TASK = Task(chances_batch, load_context, reads=PLANNING_INPUT, writes=CHANCES)
@@ -51,13 +52,14 @@ def at_own_prices(store: Store, row: PlanRow, config: Config, context: PlanConte
 
 
 def at_found_prices(store: Store, row: PlanRow, config: Config, planner: Planner, folder: Path, engine: Engine) -> PlanContext:
-    """The context at the prices at which a plan for everybody under `config` would have kept its quotas."""
+    """The context at the prices at which a plan for everybody under `config` would have kept its quotas; ConfigError as a plan."""
     context, version = planner.context, Version(row.seq, row.ledger)
     if not context.quotas:
         return context
     (folder / "in").mkdir(parents=True)
     prepared = prepare(store, version, planner.facts, row.as_of, folder / "in", None)
     with store.connect(version) as then:
+        check_quota_words(then, config)
         rooms = rooms_left(then, config, context, row.as_of)
     office = Office(engine, folder, store.root / planner.model.path, _silent)
     market = allocate(office, prepared.files, context, rooms, np.zeros(len(rooms.high))).context.market

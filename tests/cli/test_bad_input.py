@@ -39,8 +39,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A workspace with a model and a plan."""
     desk = Desk(tmp_path_factory.mktemp("ready"))
     desk.configure(POLICY)
-    desk.write("users.csv", [{"user_id": u, "timezone": "Europe/Berlin"} for u in USERS])
-    desk.write("items.csv", [{"item_id": f"i{n}"} for n in range(9)])
+    desk.write("users.csv", [{"user_id": u, "timezone": "Europe/Berlin", "country": "DE"} for u in USERS])
+    desk.write("items.csv", [{"item_id": f"i{n}", "category": "news"} for n in range(9)])
     views = [event(u, f"i{n * k % 9}", "", "view", AS_OF - n * timedelta(hours=1)) for n, u in enumerate(USERS, 1) for k in (1, 2)]
     desk.write("events-1.csv", views)
     desk.call("run", "--as-of", NOW)
@@ -143,6 +143,37 @@ def test_a_bad_config(desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str) ->
 def test_a_name_that_means_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...], code: int, told: str) -> None:
     monkeypatch.chdir(desk.folder)
     assert told in refused(desk, code, *line)
+
+
+QUOTAS = {
+    "a category": ("{category: newz, max_sends: 3}", "quotas.0.category: no item has the category 'newz'; did you mean 'news'?"),
+    "a category far off": ("{category: x, max_sends: 3}", "quotas.0.category: no item has the category 'x'; there are news"),
+    "an item": ("{item: i77, max_sends: 3}", "quotas.0.item: no item 'i77' in the store; did you mean 'i7'?"),
+    "an attribute": (
+        '{segment: "cuntry=DE", max_sends: 3}',
+        "quotas.0.segment: no user has an attribute 'cuntry'; did you mean 'country'?",
+    ),
+    "a value": ('{segment: "country=DEU", max_sends: 3}', "quotas.0.segment: nobody has country=DEU; did you mean 'DE'?"),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_a_quota_on_what_the_store_does_not_know(desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(desk.folder)
+    quota, told = QUOTAS[name]
+    Path("c.yml").write_text(f"quotas: [{quota}]")
+    assert told in refused(desk, 78, "plan", "--as-of", NOW, "--policy", "c.yml")
+    Path("notif_rec.yml").write_text(f"{json.dumps(POLICY)[:-1]},\n  quotas: [{quota}]}}")
+    assert f"notif_rec.yml:2: {told}" in refused(desk, 78, "config", "check")
+
+
+def test_quotas_and_caps_that_hold_but_miss_somebody_are_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk.folder)
+    rule = "{rule: frequency_cap, category: newz, max: 1, per: 1d}"
+    Path("c.yml").write_text(f'quotas: [{{segment: "country=DE|DEU", max_sends: 3}}]\nrules: [{rule}]')
+    told = desk.call("plan", "--as-of", NOW, "--policy", "c.yml")["warnings"]
+    assert "quotas.0.segment: nobody has country=DEU; did you mean 'DE'?" in told
+    assert "rules.0.category: the rule binds nothing, no item has the category 'newz'; did you mean 'news'?" in told
 
 
 def changed_byte(path: Path) -> None:
