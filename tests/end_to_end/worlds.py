@@ -227,7 +227,7 @@ def _quotas(chance: Chance, channels: list[str]) -> list[dict[str, Any]]:
     drawn = [
         {"channel": chance.choice(channels), "max_sends": chance.choice([0, 5, 12])},
         {"item": "any", "max_sends": chance.choice([2, 4])},
-        {"item": "i03", "max_sends": 1},
+        {"item": "i07", "max_sends": 1},
         {"category": "promo", "max_sends": chance.choice([3, 10])},
         {"segment": "country=DE|AT", "max_sends": chance.choice([2, 6])},
         {"segment": "country=DE;tier=gold|silver", "channel": chance.choice(channels), "max_sends": 1},
