@@ -12,7 +12,7 @@ from notif_rec.models.blas import one_blas_thread
 from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
 from notif_rec.scoring.calibration import fit_curve, fit_line, levelled
 from notif_rec.scoring.item_parts import N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
-from notif_rec.scoring.level import choose_memory, level_shifts
+from notif_rec.scoring.level import day_effects, days_of, fit_drift, level_shifts
 from notif_rec.scoring.linear import fit_linear
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer, bare_scorer
 from notif_rec.scoring.trees import Trees, parted, tree_scores
@@ -78,11 +78,11 @@ def fit_scorer(examples: Examples, recipe: Recipe) -> Scorer:
 def _fit(whole: Examples, learn: Examples, stop: Examples, later: Examples, kind: str, recipe: Recipe) -> Scorer:
     honest = _learned(learn, stop, kind, recipe)
     margin = margins(honest, later)
+    margin += day_effects(margin, later.label, later.plan_us)
     final = _learned(whole, None, kind, recipe, honest.rounds)
     curve = levelled(fit_curve(margin, later.label, fit_line(margin, later.label)), margins(final, whole), whole.label)
     final = replace(final, calibration=curve)
-    memory = choose_memory(foretold(final, whole), whole.label, whole.plan_us, recipe.delay_us)
-    return replace(final, memory_us=memory)
+    return replace(final, drift=fit_drift(days_of(foretold(final, whole), whole.label, whole.plan_us, recipe.delay_us)))
 
 
 def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
@@ -92,7 +92,7 @@ def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
 
 def follow(scorer: Scorer, known: Examples, moments: npt.NDArray[np.int64], delay_us: int) -> FloatArray:
     """(n,) shifts of the log-odds at some moments, from the examples whose answers were in by then."""
-    return level_shifts(foretold(scorer, known), known.label, known.plan_us, delay_us, scorer.memory_us, moments)
+    return level_shifts(scorer.drift, days_of(foretold(scorer, known), known.label, known.plan_us, delay_us), moments)
 
 
 def as_of(scorer: Scorer, known: Examples, moment_us: int, delay_us: int) -> Scorer:
@@ -105,21 +105,26 @@ def _learned(examples: Examples, stop: Examples | None, kind: str, recipe: Recip
     """A scorer before calibration; `stop` decides the rounds of boosting, unless they are given. Trees correct the logistic."""
     sample, shift = _sampled(examples, recipe.seed)
     typical = np.median(sample.features[:: max(1, len(sample.label) // MOST_TYPICAL)], axis=0).astype(np.float32)
-    linear = fit_linear(sample.features, sample.label, sample.base + shift, recipe.scales, recipe.signs)
+    base = _day_by_day(sample.base + shift, sample)
+    linear = fit_linear(sample.features, sample.label, base, recipe.scales, recipe.signs)
     scorer = replace(bare_scorer(), kind=kind, typical=typical, linear=linear)
     if kind == LOGISTIC or rounds == 0:
         return scorer
     n, signs, groups = len(recipe.signs), recipe.signs, [list(range(len(recipe.signs)))]
     if examples.parts is not None:
         signs, groups = np.concatenate([signs, PART_SIGNS, [0]]).astype(np.int8), [*groups, list(range(n, n + N_PARTS + 1))]
-    until = None if stop is None else _lessons(stop, margins(scorer, stop))
+    until = None if stop is None else _lessons(stop, _day_by_day(margins(scorer, stop), stop))
     described, rounds = grow(
-        _lessons(sample, margins(scorer, sample) + shift), signs, groups,
+        _lessons(sample, _day_by_day(margins(scorer, sample) + shift, sample)), signs, groups,
         seed=recipe.seed, threads=recipe.threads, rounds=rounds or MOST_ROUNDS, until=until,
     )  # fmt: skip
     about_user, about_item = parted(described, n)
     item = np.zeros(0) if examples.parts is None else _table(about_item, n)
     return replace(scorer, trees=about_user, item=item, rounds=rounds)
+
+
+def _day_by_day(margin: FloatArray, examples: Examples) -> FloatArray:
+    return margin + day_effects(margin, examples.label, examples.plan_us)
 
 
 def margins(scorer: Scorer, examples: Examples) -> FloatArray:

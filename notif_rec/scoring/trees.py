@@ -52,6 +52,17 @@ def no_trees() -> Trees:
     return Trees(*(np.zeros(0, dtype) for dtype in DTYPES.values()))
 
 
+def joined(first: Trees, second: Trees) -> Trees:
+    """The trees of both."""
+    nodes, leaves = len(first.feature), len(first.value)
+
+    def later(number: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        return np.where(number < 0, number - leaves, number + nodes).astype(np.int32)
+
+    moved = second._replace(root=later(second.root), left=later(second.left), right=later(second.right))
+    return Trees(*(np.concatenate([getattr(first, name), getattr(moved, name)]) for name in DTYPES))
+
+
 def tree_scores(trees: Trees, rows: npt.NDArray[np.float32]) -> FloatArray:
     """(n,) the sum of the leaves that each row falls into."""
     scores = np.zeros(len(rows))

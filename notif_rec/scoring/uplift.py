@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.causal.uplift import Experiment, Scores, doubly_robust, folds_of
-from notif_rec.scoring.trees import Trees, flatten, no_trees, tree_scores
+from notif_rec.scoring.trees import Trees, flatten, joined, no_trees, tree_scores
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -19,7 +19,9 @@ FOLDS = 5
 MOST_ROUNDS, PATIENCE = 150, 15
 MOST_ROWS = 400_000  # more are not learned from: a sample of the users is
 FEW_ROWS = 100  # of an arm, under which its mean stands for everybody
-CLEARLY = 1.0  # standard errors by which differences between users must foretell better than one effect for all
+CLEARLY = 2.0  # standard errors by which differences between users must foretell better than none
+ONE_IN_TEN = 1.645  # standard errors beyond which chance goes once in ten times
+LEAST = 1e-9  # of squares, under which answers do not differ
 ROWS_A_THREAD = 50_000
 PARAMETERS: dict[str, Any] = {
     "objective": "regression",
@@ -74,7 +76,8 @@ class UpliftModel:
 
 
 def fit_uplift(experiment: Experiment, *, seed: int = 1, threads: int = 1) -> UpliftModel:
-    """The model of an experiment that holds both arms. One effect for all where differences between users do not show out of fold.
+    """The model of an experiment that holds both arms: an effect that grows with the mean outcome of both, as far as that shows, and trees
+    for the rest of it. One effect for all where neither shows.
 
     Source: Kennedy, EJS 2023, algorithm 1 (DR-learner), cross-fitted over FOLDS folds of users. The same model for any `threads`.
     """
@@ -88,7 +91,11 @@ def fit_uplift(experiment: Experiment, *, seed: int = 1, threads: int = 1) -> Up
         arms.append(surface)
         means.append(apart)
     effect = doubly_robust(experiment, *means).effect
-    return UpliftModel(arms[0], arms[1], _surface(rows, effect, _rounds(rows, effect, fold, told, CLEARLY), told))
+    answers, apart = _cross_fitted(rows, y, np.ones(len(y), np.bool_), fold, told)
+    slope = _slope(apart, effect)
+    rest = effect - slope * apart
+    uplift = _sum(slope, answers, _surface(rows, rest, _rounds(rows, rest, fold, told, CLEARLY), told))
+    return UpliftModel(arms[0], arms[1], uplift)
 
 
 def _sampled(experiment: Experiment, seed: int) -> Experiment:
@@ -132,6 +139,28 @@ def _surface(rows: Rows, target: FloatArray, rounds: int, told: Mapping[str, Any
     data = lgb.Dataset(rows, target - level, params=(given := _given(len(target), told)), free_raw_data=True)
     booster = lgb.train(given, data, num_boost_round=rounds)
     return Surface(level, flatten(booster.dump_model()["tree_info"]))
+
+
+def _slope(answers: FloatArray, effect: FloatArray) -> float:
+    """How the effect grows with what a row answers anyhow, shrunk by what chance alone makes of it; 0 where it may well be chance.
+
+    What people answer shows in every row, what treatment changes only in a difference of rows: where the two go together the first tells
+    more of the second than the second itself.
+    """
+    apart, rest = answers - answers.mean(), effect - effect.mean()
+    room = float(apart @ apart)
+    if len(effect) < FEW_ROWS or room < LEAST:
+        return 0.0
+    slope = float(apart @ rest) / room
+    error = float(np.sqrt((((rest - slope * apart) * apart) ** 2).sum())) / room
+    return slope * (1 - (error / slope) ** 2) if abs(slope) > ONE_IN_TEN * error else 0.0
+
+
+def _sum(slope: float, of: Surface, rest: Surface) -> Surface:
+    """slope · of + rest: trees again."""
+    if not slope:
+        return rest
+    return Surface(rest.level + slope * of.level, joined(of.trees._replace(value=slope * of.trees.value), rest.trees))
 
 
 def _rounds(rows: Rows, target: FloatArray, fold: IntArray, told: Mapping[str, Any], clearly: float) -> int:

@@ -10,10 +10,9 @@ import pytest
 
 from notif_rec.scoring import boosting, scorer_fit
 from notif_rec.scoring.boosting import Lessons, grow, parameters
-from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, logit, monotone
+from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, identity, levelled, monotone
 from notif_rec.scoring.features import FEATURES, LOGIT, N_FEATURES, PLAIN, SCALES, SIGNS
 from notif_rec.scoring.item_parts import AFFINITY, N_CELLS, N_RANKED, RANK, REPEATS, SIZES, UNKNOWN, cells_of, every_cell, keeps_signs
-from notif_rec.scoring.level import choose_memory, level_shifts
 from notif_rec.scoring.linear import fit_linear, linear_scores
 from notif_rec.scoring.reliability import auc, log_losses
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer
@@ -230,22 +229,6 @@ def test_a_curve_never_falls_and_stays_inside() -> None:
     assert monotone(np.array([1.0, 0.0, 2.0]), np.ones(3), increasing=True).tolist() == [0.5, 0.5, 2.0]
     with pytest.raises(ValueError, match="falls"):
         Calibration.from_json({"margin": [0, 1], "logit": [1, 0], "slope": 1})
-
-
-def test_the_level_follows_what_was_known_and_stays_where_nothing_moves() -> None:
-    rng = np.random.default_rng(11)
-    day = np.repeat(np.arange(300), 200) * DAY_US
-    p = rng.beta(2, 8, len(day))
-    still = (rng.random(len(day)) < p).astype(np.float64)
-    moved = (rng.random(len(day)) < sigmoid(logit(p) + 0.8 * (day >= 150 * DAY_US))).astype(np.float64)
-    assert choose_memory(p, moved, day, 8 * DAY_US) in (7 * DAY_US, 14 * DAY_US)
-    at = np.array([100, 155, 250], np.int64) * DAY_US
-    shifts = level_shifts(p, moved, day, 8 * DAY_US, 7 * DAY_US, at)
-    assert shifts == pytest.approx([0, 0, 0.8], abs=0.15)  # five days after the step its answers are not in yet
-    future = np.where(day > 92 * DAY_US, 1 - moved, moved)
-    assert level_shifts(p, future, day, 8 * DAY_US, 7 * DAY_US, at)[0] == shifts[0]
-    assert abs(level_shifts(p, still, day, 8 * DAY_US, 112 * DAY_US, at)).max() < 0.06
-    assert level_shifts(p, still, day, 8 * DAY_US, 0, at).tolist() == [0, 0, 0]
 
 
 def test_cells_are_numbered_as_they_are_listed_and_signs_are_checked_along_each_part() -> None:

@@ -1,0 +1,89 @@
+"""What moves everybody: the level against the same sums by matrices, and days that please everybody beside what tells users apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from notif_rec.scoring.calibration import logit
+from notif_rec.scoring.features import SCALES, SIGNS
+from notif_rec.scoring.level import LEVEL_SD, STILL, YEAR, Days, Drift, day_effects, days_of, fit_drift, level_shifts
+from notif_rec.scoring.scorer import LOGISTIC
+from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold
+
+Floats = npt.NDArray[np.float64]
+DAY_US = 86_400_000_000
+
+
+def sigmoid(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def answered(shift: Floats, seed: int = 11) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """What was foretold of 200 rows a day, their answers where log-odds moved by so much, and when they were planned."""
+    rng = np.random.default_rng(seed)
+    day = np.repeat(np.arange(len(shift)), 200)
+    p = rng.beta(2, 8, len(day))
+    return p, (rng.random(len(day)) < sigmoid(logit(p) + shift[day])).astype(np.float64), day * DAY_US
+
+
+def test_the_level_follows_what_was_known_and_stays_where_nothing_moves() -> None:
+    p, moved, plan = answered(0.8 * (np.arange(300) >= 150))
+    days, at = days_of(p, moved, plan, 8 * DAY_US), np.array([100, 155, 250], np.int64) * DAY_US
+    drift = fit_drift(days)
+    shifts = level_shifts(drift, days, at)
+    assert drift.wander > 0 and shifts == pytest.approx([0, 0, 0.8], abs=0.15)  # five days after the step its answers are not in yet
+    future = days_of(p, np.where(plan > 92 * DAY_US, 1 - moved, moved), plan, 8 * DAY_US)
+    assert level_shifts(drift, future, at)[0] == shifts[0]
+    p, still, plan = answered(np.zeros(300))
+    days = days_of(p, still, plan, 8 * DAY_US)
+    assert abs(level_shifts(fit_drift(days), days, at)).max() < 0.06
+    assert level_shifts(STILL, days, at).tolist() == [0, 0, 0]
+    assert fit_drift(days_of(p[:300], still[:300], plan[:300], DAY_US)) == STILL
+
+
+def test_single_days_that_please_move_no_level_and_waves_come_back() -> None:
+    rng = np.random.default_rng(3)
+    p, pleased, plan = answered(rng.normal(0, 0.4, 300))
+    found = fit_drift(days_of(p, pleased, plan, DAY_US))
+    assert found.spread >= 0.04 and found.wander <= 1e-4
+    day = np.arange(0, 900, 3)
+    p, waved, plan = answered(0.5 * np.cos(2 * np.pi * day / YEAR), seed=4)
+    days = days_of(p, waved, day[plan // DAY_US] * DAY_US, DAY_US)
+    drift = fit_drift(days)
+    shifts = level_shifts(drift, days, np.array([1006, 1096], np.int64) * DAY_US)  # a quarter, and half a year after the last answers
+    assert drift.wave > 0 and shifts == pytest.approx([0, 0.5], abs=0.15)
+
+
+def test_the_level_is_what_matrices_say() -> None:
+    rng = np.random.default_rng(5)
+    day = np.sort(rng.choice(600, 80, replace=False)).astype(np.float64)
+    days = Days(day, (day * DAY_US).astype(np.int64), rng.normal(0, 0.3, 80), rng.gamma(2, 20, 80))
+    drift, at = Drift(0.001, 0.02, 0.01), 700.0
+
+    def together(one: Floats, other: Floats) -> Floats:
+        apart = one[:, None] - other[None, :]
+        walked = np.minimum(one[:, None], other[None, :]) - day[0]
+        return np.asarray(LEVEL_SD**2 + drift.wander * walked + drift.wave * np.cos(2 * np.pi * apart / YEAR))
+
+    seen = together(day, day) + np.diag(drift.spread + 1 / days.weight)
+    wanted = together(np.array([at]), day) @ np.linalg.solve(seen, days.seen)
+    assert level_shifts(drift, days, np.array([int(at) * DAY_US])) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_what_pleased_everybody_on_a_day_is_no_merit_of_a_feature() -> None:
+    rng = np.random.default_rng(6)
+    day = np.sort(rng.integers(0, 60, 30_000))
+    pleased, own = rng.normal(0, 0.5, 60), rng.beta(2, 6, 30_000)
+    margin = -2 + 3 * (own - 0.25)
+    label = (rng.random(30_000) < sigmoid(margin + pleased[day])).astype(np.float64)
+    effects = day_effects(margin, label, day * DAY_US)
+    assert np.corrcoef(effects, pleased[day])[0, 1] > 0.95
+    assert not day_effects(margin, np.round(sigmoid(margin), 3), day * DAY_US).any()  # days are alike
+    features = np.zeros((30_000, len(SIGNS)), np.float32)
+    features[:, 15], features[:, 10] = own, 24 + 10 * pleased[day]  # a gap that names the day; believed, it would weigh 0.57
+    scorer = fit_scorer(Examples(features, None, label, np.full(30_000, -2.0), day * DAY_US), Recipe(SIGNS, SCALES, DAY_US, LOGISTIC))
+    assert scorer.linear is not None and scorer.linear.coefficient[10] < 0.1 < 0.3 < scorer.linear.coefficient[15]
+    p = foretold(scorer, Examples(features, None, label, np.full(30_000, -2.0), day * DAY_US))
+    assert np.corrcoef(logit(p), margin)[0, 1] > 0.9
