@@ -155,6 +155,7 @@ OFFERS = schema(
     send_channel=pa.list_(pa.int8()),
     send_class=pa.list_(pa.int8()),
     send_categories=pa.list_(pa.uint64()),
+    send_ours=pa.list_(pa.bool_()),
     p_unsubscribe=pa.list_(pa.float64()),  # per channel
     open=pa.list_(pa.int32()),  # per lane: candidates that could be sent
     closed_channel=pa.list_(pa.int8()),  # the others, counted by channel and headline

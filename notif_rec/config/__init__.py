@@ -2,7 +2,7 @@
 
 from notif_rec.config.config import Config
 from notif_rec.config.load import load_config, load_policy, parse_config
-from notif_rec.config.sections import ChannelSettings, Exploration, Guards, Output, Quota, Sources, Value
+from notif_rec.config.sections import ChannelSettings, Exploration, Guards, Output, Quota, Sources, Value, WeeklyBudget
 
 __all__ = [
     "ChannelSettings",
@@ -13,6 +13,7 @@ __all__ = [
     "Quota",
     "Sources",
     "Value",
+    "WeeklyBudget",
     "load_config",
     "load_policy",
     "parse_config",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from notif_rec.config.quota_problems import quota_problems
@@ -15,6 +16,7 @@ from notif_rec.tables import OUTCOMES
 RESERVED = frozenset(("user_id", "timezone", "created_at", "created", "channel", "all", "any"))
 TASTE = {"clicked": 4.0, "opened": 1.0}  # the outcomes that may be signs of taste, and their weight unless the config says another
 NEEDS_DIAGONAL = "solver: implicit knows no bias; write solver: diagonal beside it, or bias: false"
+WEEK = timedelta(days=7)
 MAX_CATEGORIES = 64  # sends keep the categories that somebody counts as bits of one word
 
 
@@ -44,6 +46,9 @@ def _span_problems(value: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if horizon and lead >= horizon:
         yield ("lead",), f"lead is {value.get('lead')}, not shorter than the horizon of {value.get('horizon', '24h')}: no moment is left"
+    for name, channel in value["channels"].items() if isinstance(value.get("channels"), dict) else ():
+        if horizon > WEEK and isinstance(channel, dict) and channel.get("weekly") is not None:
+            yield ("channels", name, "weekly"), f"a budget a week, but plans of {value.get('horizon')}; a horizon of 7d at most can keep it"
 
 
 def _channel_problems(names: list[str], channels: Mapping[str, Any], candidates: object) -> Iterator[Problem]:

@@ -144,6 +144,20 @@ class EngineSettings(StrictModel):
         return settings
 
 
+class WeeklyBudget(StrictModel):
+    """How many marketing sends a channel may make in seven days to all users, and what one user may get of them."""
+
+    budget: Whole = Field(description="most sends of all users in the seven days that end with a plan's horizon")
+    at_least: int = Field(default=0, ge=0, le=100, description="sends a week that no user who can be reached is left below")
+    at_most: int | None = Field(default=None, ge=0, le=100, description="sends a week that no user gets beyond; left out: what rules allow")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least} is above at_most {self.at_most}: no user can have both")
+        return self
+
+
 class ChannelSettings(StrictModel):
     """One way to reach users."""
 
@@ -152,11 +166,16 @@ class ChannelSettings(StrictModel):
     cost: float = Field(default=0.0, ge=0, le=1000, description="money that a send costs, for quotas with max_cost")
     consent: Consent = Field(description="the state of users whose own column is empty or missing")
     exclude_seen: bool = Field(default=True, description="false where people want the same thing again")
+    weekly: WeeklyBudget | None = Field(default=None, description="a budget of sends a week, shared out by what they bring; left out: none")
     model: ModelSettings = Field(default=ModelSettings(), description="keys of `model:` that differ for this channel")
 
     @field_serializer("model")
     def _differences(self, model: ModelSettings) -> dict[str, Any]:
         return model.model_dump(mode="json", exclude_unset=True)
+
+    @model_serializer(mode="wrap")
+    def _without_budget(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in standard(self).items() if key != "weekly" or value is not None}
 
 
 class Quota(StrictModel):

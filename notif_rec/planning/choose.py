@@ -88,7 +88,7 @@ def choose(offers: Offers, context: PlanContext, takings: Takings | None = None)
         bound=reach,
         nodes=best.nodes,
         overruled=ruled,
-        dear=_dear(pool, past, charged, ahead, context),
+        dear=_dear(pool, past, charged, ahead, context, offers.barred),
     )
 
 
@@ -100,13 +100,16 @@ def best_sets(offers: Offers, context: PlanContext) -> Selection:
     return _select(pool._replace(usable=np.where(closed, np.uint8(0), pool.usable)), past_of(offers), offers, context)
 
 
-def _dear(pool: Pool, past: Past, charged: FloatArray, ahead: FloatArray, context: PlanContext) -> BoolArray:
+def _dear(
+    pool: Pool, past: Past, charged: FloatArray, ahead: FloatArray, context: PlanContext, barred: BoolArray | None = None
+) -> BoolArray:
     """(n_offers,) what is not worth what the quotas charge, or takes of one that is used up."""
     dear = charged > 0
     if dear.any():
         left, _ = _appraised(pool, past, dear, ahead, context, alone=True)
         dear = dear & (pool.value * left <= charged)
-    return np.asarray(dear | (pool.usable == 0), dtype=np.bool_)
+    shut = pool.usable == 0 if barred is None else (pool.usable == 0) & ~barred
+    return np.asarray(dear | shut, dtype=np.bool_)
 
 
 def _overruled(offers: Offers, sent: BoolArray, context: PlanContext) -> tuple[BoolArray, BoolArray]:
@@ -162,6 +165,7 @@ def pool_of(offers: Offers, context: PlanContext, takings: Takings | None = None
     owner, lanes, verdict = offers.owner(), context.lanes, offers.verdict
     channel, zone = lanes.channel[offers.lane], verdict.clock.zone[owner]
     price, usable = _charged(takings or takings_by(offers, context), context.market, offers.n)
+    usable = usable if offers.barred is None else np.where(offers.barred, np.uint8(0), usable)
     return Pool(
         start=offers.start,
         channel=channel,

@@ -15,6 +15,7 @@ from notif_rec.models.model import Model
 from notif_rec.planning.caps import Caps, Fatigues, Recoveries, caps_of, fatigues_of, recoveries_of
 from notif_rec.planning.cells import ANY, Limits, Quota, limits_of
 from notif_rec.planning.grid import STEP_US, Grid, grid_between
+from notif_rec.planning.weekly import Weekly
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.fatigue import FatigueCurve
@@ -153,7 +154,7 @@ class PlanContext:
     """A plan's fixed part. rules: as policy.load.binding_rules gives them. active: per channel, an open or click in the last 30 days.
 
     curve: how users tire, for rules that learn. n_item_codes: how many codes the store's dictionary of items has. incremental: what sends
-    add, None = they are valued by response.
+    add, None = they are valued by response. weekly: the weekly budget of each channel, None where it has none; empty = none has.
     """
 
     settings: Settings
@@ -171,6 +172,7 @@ class PlanContext:
     market: Market | None = None
     overruled: Overruled = NOBODY
     incremental: Incremental | None = None
+    weekly: tuple[Weekly | None, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.rules) > MAX_RULES:
@@ -240,7 +242,7 @@ class PlanContext:
         return lanes_of(self.channels, self.items, self.caps, self.grid)
 
 
-RESERVED_BITS = 13  # reasons that are no rules (planning/reasons.py)
+RESERVED_BITS = 14  # reasons that are no rules (planning/reasons.py)
 MAX_RULES = 64 - RESERVED_BITS
 SHORT_SPACING = 12  # moments (3 h) between anchors where no rule asks for more
 

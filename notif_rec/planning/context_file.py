@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from notif_rec.models.artifact import load_model
 from notif_rec.planning.cells import Quota
 from notif_rec.planning.context import Channel, Items, Market, Overruled, PlanContext, Settings, Worth
+from notif_rec.planning.weekly import Weekly
 from notif_rec.policy.load import AnyRule
 from notif_rec.policy.rule import Rule
 from notif_rec.scoring.engagement import Engagement
@@ -48,6 +49,7 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         "paused": context.paused,
         "quotas": [asdict(quota) for quota in context.quotas],
         "incremental": context.incremental.to_json() if context.incremental else None,
+        "weekly": [None if budget is None else asdict(budget) for budget in context.weekly],
     }
     (folder / FILE).write_text(json.dumps(told), encoding="utf-8")
 
@@ -73,6 +75,7 @@ def load_context(folder: Path) -> PlanContext:
         market=Market(**market) if market else None,
         overruled=Overruled(**_arrays(folder, "overruled", Overruled)),
         incremental=Incremental.from_json(told["incremental"]) if told["incremental"] else None,
+        weekly=tuple(None if budget is None else Weekly(**budget) for budget in told["weekly"]),
     )
 
 

@@ -12,7 +12,7 @@ from notif_rec.planning.compiled import inner, kernel
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.offered import Dropped, Offers
 from notif_rec.planning.ranking import Ranking
-from notif_rec.planning.reasons import CLOSED, EXPLORED, HOLDOUT, MAX_SENDS, NOT_CHOSEN, by_precedence
+from notif_rec.planning.reasons import CLOSED, EXPLORED, HOLDOUT, MAX_SENDS, NOT_CHOSEN, WEEKLY, by_precedence
 from notif_rec.planning.search import is_among
 from notif_rec.planning.verdict import Verdict, shadow_bits
 from notif_rec.tables import CLASSES
@@ -59,10 +59,22 @@ def _reasons(offers: Offers, choice: Choice, context: PlanContext) -> IntArray:
     n_sent = np.zeros((offers.users.n, len(context.channels)), dtype=np.int64)
     np.add.at(n_sent, (owner[rows], lanes.channel[offers.lane[rows]]), 1)
     marketing = (lanes.item_class == CLASSES.index("marketing"))[None, :]
+    due = used_up(offers, choice.sent, context)
     explored = choice.explored[:, None] == lanes.channel[None, :]
     found = np.where(explored & marketing, EXPLORED, NOT_CHOSEN)
     found = np.where((n_sent >= offers.verdict.room)[:, lanes.channel], MAX_SENDS, found)
+    found = np.where(due[:, lanes.channel] & marketing, WEEKLY, found)
     return np.where(offers.verdict.held[:, None] & marketing, HOLDOUT, found)
+
+
+def used_up(offers: Offers, sent: npt.NDArray[np.bool_], context: PlanContext) -> npt.NDArray[np.bool_]:
+    """(n_users, n_channels) where what is sent is all the marketing that a weekly budget allows now."""
+    if offers.verdict.due is None:
+        return np.zeros((offers.users.n, len(context.channels)), np.bool_)
+    rows, n_sent = np.flatnonzero(sent), np.zeros(offers.verdict.due.shape, np.int64)
+    rows = rows[context.lanes.item_class[offers.lane[rows]] == CLASSES.index("marketing")]
+    np.add.at(n_sent, (offers.owner()[rows], context.lanes.channel[offers.lane[rows]]), 1)
+    return np.asarray(n_sent >= offers.verdict.due, np.bool_)
 
 
 def _ragged(counts: IntArray) -> Dropped:

@@ -17,7 +17,7 @@ from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import TRANSACTIONAL, choose, past_of, pool_of, takings_by
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.menus import Menus, joined, merged, picked
-from notif_rec.planning.offered import unpack_offers
+from notif_rec.planning.pacing import read_offers
 from notif_rec.tables import schema
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,7 +58,7 @@ class Listed:
 
 def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     """The menu of each user in `offers` (tables.OFFERS) at the context's prices: one row of MENUS a user."""
-    made = unpack_offers(offers, context)
+    made = read_offers(offers, context)
     takings, owner = takings_by(made, context), made.owner()
     choice, pool = choose(made, context, takings), pool_of(made, context, takings)
     alone, marketing = choice.explored != BEST, pool.item_class != TRANSACTIONAL

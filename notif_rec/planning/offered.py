@@ -36,12 +36,16 @@ class Recipients:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a user's choice is bound by. room: (n_users, n_channels) messages that max_sends still allows. held: in the holdout."""
+    """What a user's choice is bound by. room: (n_users, n_channels) messages that max_sends still allows. held: in the holdout.
+
+    due: (n_users, n_channels) marketing sends that weekly budgets allow now, UNLIMITED where they do not bind; None: there are none.
+    """
 
     room: IntArray
     held: npt.NDArray[np.bool_]
     clock: Clock
     periods: IntArray  # (len(PER), n_zones, n_moments)
+    due: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Offers:
     hour; multiplies p_open and p_click), categories (bits), tie (order among equals: earlier ways and ranks, then time, then
     channel name). item (model row, -1 beyond its size), score, p_click (before the hour), source: (n, widest) of each item.
     p_open: of the message, before the hour. p_unsubscribe: (n_users, n_channels). open: (n_users, n_lanes) candidates that could be
-    sent; closed: the others.
+    sent; closed: the others. barred: not among the messages that a weekly budget leaves; None = none is.
     """
 
     users: Recipients
@@ -84,6 +88,7 @@ class Offers:
     p_unsubscribe: FloatArray
     open: IntArray
     closed: Dropped
+    barred: npt.NDArray[np.bool_] | None = None
 
     @property
     def n(self) -> int:
@@ -124,7 +129,7 @@ def pack_offers(offers: Offers) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=OFFERS)
 
 
-SENDS = {"us": "us", "channel": "channel", "class": "item_class", "categories": "categories"}
+SENDS = {"us": "us", "channel": "channel", "class": "item_class", "categories": "categories", "ours": "ours"}
 OF_OFFERS = ("lane", "moment", "content", "value", "weight", "categories", "size", "p_open")
 OF_ITEMS = ("item", "score", "p_click", "source")
 
@@ -152,7 +157,7 @@ def unpack_offers(batch: pa.RecordBatch, context: PlanContext) -> Offers:
             user_id=batch.column("user_id"),
             user_hash=lists.flat("user_hash", np.uint64),
             inside=lists.table("inside", len(context.audiences), np.bool_),
-            sends=Sends(lists.start("send_us"), **sends, ours=np.zeros(len(sends["us"]), np.uint8)),
+            sends=Sends(lists.start("send_us"), **sends),
         ),
         verdict=Standing(
             room=lists.table("room", n_channels, np.int64),
@@ -178,7 +183,7 @@ def unpack_offers(batch: pa.RecordBatch, context: PlanContext) -> Offers:
 
 
 KINDS: dict[str, Any] = {
-    "us": np.int64, "channel": np.int8, "item_class": np.int8, "categories": np.uint64,
+    "us": np.int64, "channel": np.int8, "item_class": np.int8, "categories": np.uint64, "ours": np.uint8,
     "item": np.int32, "score": np.float64, "p_click": np.float64, "source": np.int8,
 }  # fmt: skip
 CLOSED: tuple[tuple[str, Any], ...] = (("channel", np.int8), ("reason", np.int8), ("count", np.int32))

@@ -16,6 +16,7 @@ from notif_rec.planning.drops import count_closed
 from notif_rec.planning.grid import STEP_US, has, is_empty
 from notif_rec.planning.offer_space import Built, Chances, Made, Work
 from notif_rec.planning.offered import Offers, Recipients, Standing, pack_offers, ties
+from notif_rec.planning.pacing import paced
 from notif_rec.planning.ranking import Ranking, rank_candidates
 from notif_rec.planning.recovering import demoted, penalty_of
 from notif_rec.planning.slots import MAX_SLOTS, TOGETHER, find_slots
@@ -66,14 +67,13 @@ def consider(batch: pa.RecordBatch, context: PlanContext, *, everything: bool = 
     ranking = demoted(rank_candidates(users, verdict, context, everything=everything), users, context)
     made, counts, fate = _build(users, verdict, ranking, context)
     kept = np.arange(context.settings.max_offers)[None, :] < counts[:, None]
-    offers = _offers(users, verdict, ranking, made, counts, kept, fate, context)
+    offers = paced(_offers(users, verdict, ranking, made, counts, kept, fate, context), context)
     return Considered(users, verdict, ranking, made.ranks[kept], fate, offers)
 
 
 def _build(users: Users, verdict: Verdict, ranking: Ranking, context: PlanContext) -> tuple[Made, IntArray, npt.NDArray[np.uint64]]:
     worth, lanes, grid = context.settings.worth, context.lanes, context.grid
-    widest = int(lanes.size.max(initial=1))
-    shape = (users.n, context.settings.max_offers)
+    widest, shape = int(lanes.size.max(initial=1)), (users.n, context.settings.max_offers)
     made = Made(
         lane=np.zeros(shape, dtype=np.int8),
         moment=np.zeros(shape, dtype=np.int32),

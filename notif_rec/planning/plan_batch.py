@@ -8,8 +8,9 @@ from notif_rec.planning.choose import choose
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.decisions import DECISIONS, decisions_of
 from notif_rec.planning.drops import count_drops
-from notif_rec.planning.offered import Offers, unpack_offers
+from notif_rec.planning.offered import Offers
 from notif_rec.planning.offers import make_offers
+from notif_rec.planning.pacing import read_offers
 
 __all__ = ["DECISIONS", "decide_batch", "plan_batch"]
 
@@ -24,7 +25,7 @@ def plan_batch(users: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
 
 def decide_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     """The same from offers that were made before (tables.OFFERS)."""
-    return _decided(unpack_offers(offers, context), context)
+    return _decided(read_offers(offers, context), context)
 
 
 def _decided(offers: Offers, context: PlanContext) -> pa.RecordBatch:

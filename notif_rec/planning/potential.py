@@ -12,7 +12,7 @@ import pyarrow as pa
 from notif_rec.planning.choose import takings_by
 from notif_rec.planning.compiled import kernel
 from notif_rec.planning.context import PlanContext
-from notif_rec.planning.offered import unpack_offers
+from notif_rec.planning.pacing import read_offers
 from notif_rec.tables import schema
 
 IntArray = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ POTENTIAL = schema(cell=pa.int64(), amount=pa.int64())  # whole numbers, so that
 
 def potential_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     """Per cell the most that the users in `offers` (tables.OFFERS) could take of it: as many sends as max_sends and their offers allow."""
-    made = unpack_offers(offers, context)
+    made = read_offers(offers, context)
     takings, n_cells, n_channels = takings_by(made, context), len(context.limits.place), len(context.channels)
     total, counted, stamp = np.zeros(n_cells, np.int64), np.zeros((n_cells, n_channels), np.int32), np.full((n_cells, n_channels), -1)
     _count(made.start, context.lanes.channel[made.lane], made.verdict.room, takings, counted, stamp, total)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from notif_rec.policy.rule import Rule
 
 # Reason numbers: a rule's is its place in PlanContext.rules, what is no rule counts down from the top bit.
-SUPPRESSED, PAUSED, HOLDOUT, AUDIENCE, EXPIRED, SEEN, CHANNEL, CLOSED, MAX_SENDS, EXPLORED, NOT_CHOSEN, SAME_MOMENT, SAME_KEY = range(
-    63, 50, -1
+SUPPRESSED, PAUSED, HOLDOUT, AUDIENCE, EXPIRED, SEEN, CHANNEL, CLOSED, MAX_SENDS, EXPLORED, NOT_CHOSEN, SAME_MOMENT, SAME_KEY, WEEKLY = (
+    range(63, 49, -1)
 )
 
 # The lowest is the headline; rules bring their own: opt_in 10, known_timezone 15, quiet_hours 20, back_off 30, no_repeat 40, …
@@ -26,6 +26,7 @@ FIXED = {
     SAME_KEY: ("same_send", 41),
     SAME_MOMENT: ("same_moment", 65),
     MAX_SENDS: ("max_sends", 80),
+    WEEKLY: ("weekly_budget", 81),
     CLOSED: ("quota", 82),
     EXPLORED: ("exploration", 85),
     NOT_CHOSEN: ("lower_value", 90),

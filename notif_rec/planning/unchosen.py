@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from notif_rec.planning.choose import Choice, takings_by
 from notif_rec.planning.context import Market, PlanContext
+from notif_rec.planning.drops import used_up
 from notif_rec.planning.offers import Considered
-from notif_rec.planning.reasons import CLOSED, EXPLORED, HOLDOUT, MAX_SENDS, NOT_CHOSEN, bit
+from notif_rec.planning.reasons import CLOSED, EXPLORED, HOLDOUT, MAX_SENDS, NOT_CHOSEN, WEEKLY, bit
 from notif_rec.tables import CLASSES
 
 Place = tuple[int, int]  # lane and rank
@@ -25,6 +26,7 @@ def fate_masks(seen: Considered, own: Choice, choice: Choice, context: PlanConte
     """
     masks, lanes, sent = seen.fate[:, 0].copy(), context.lanes, places(seen, choice.sent)
     wanted, dear = places(seen, own.sent), places(seen, choice.dear).keys() - places(seen, ~choice.dear).keys()
+    spent = used_up(seen.offers, choice.sent, context)[0]
     n_sent = np.bincount(lanes.channel[seen.offers.lane[choice.sent]], minlength=len(context.channels))
     for lane, channel in enumerate(lanes.channel.tolist()):
         held = bool(seen.verdict.held[0]) and lanes.item_class[lane] == MARKETING
@@ -38,7 +40,9 @@ def fate_masks(seen: Considered, own: Choice, choice: Choice, context: PlanConte
             elif masks[place] == 0:
                 charged = place in wanted or place in dear
                 masks[place] = bit(CLOSED if charged else EXPLORED if explored else NOT_CHOSEN)
-                if n_sent[channel] >= seen.verdict.room[0, channel]:
+                if spent[channel] and lanes.item_class[lane] == MARKETING:
+                    masks[place] |= bit(WEEKLY)
+                elif n_sent[channel] >= seen.verdict.room[0, channel]:
                     masks[place] |= bit(MAX_SENDS)
     return masks
 

@@ -56,13 +56,14 @@ PRESETS: Mapping[str, Preset] = {
 def preset(name: str, config: Config) -> Policy:
     """The preset of that name under the keys of `config`.
 
-    Rivals do not explore: they would not know what for. What is popular is the same for everybody, and `no_repeat` soon eats up a
-    list that is long enough for tastes: that rival looks further down.
+    Rivals do not explore: they would not know what for; nor do they weigh who gets how much of a week. What is popular is the same for
+    everybody, and `no_repeat` soon eats up a list that is long enough for tastes: that rival looks further down.
     """
     chosen = PRESETS[name]
     changed: dict[str, Any] = {"rules": tuple(rule for rule in config.rules if chosen.keeps(rule))}
     if chosen.planner is not plan_batch:
         changed["exploration"] = Exploration(share=0.0)
+        changed["channels"] = {name: channel.model_copy(update={"weekly": None}) for name, channel in config.channels.items()}
     if chosen.planner is popular_first:
         changed["candidates"] = min(DEEPER * config.candidates, MOST_CANDIDATES)
     return Policy(name, config.model_copy(update=changed), chosen.planner)

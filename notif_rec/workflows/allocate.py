@@ -77,7 +77,11 @@ def allocate(office: Office, files: Sequence[Path], context: PlanContext, rooms:
     rooms, known: of all cells; known: prices of an earlier plan to begin at, 0 where there are none. DataError where a minimum is
     above what is eligible or cannot be met beside the other quotas.
     """
-    offers = office.run(OFFER, files, context, "offers")
+    return allocate_offers(office, office.run(OFFER, files, context, "offers"), context, rooms, known)
+
+
+def allocate_offers(office: Office, offers: Sequence[Path], context: PlanContext, rooms: Rooms, known: FloatArray) -> Allocated:
+    """The same over `offers` (files of tables.OFFERS) that were made before."""
     counted = office.run(COUNT, offers, context, "potential")
     potential = summed((batch for part in counted for batch in read_batches(part)), len(rooms.high))
     _check_eligible(context, rooms, potential)

@@ -28,6 +28,7 @@ from notif_rec.tables import CONSENTS
 from notif_rec.workflows.context import build_planner
 from notif_rec.workflows.plans import find_plan, read_sends
 from notif_rec.workflows.quota_rooms import at_prices
+from notif_rec.workflows.weekly import as_told
 
 QUOTA = Reason(FIXED[CLOSED][0])
 AT_APPLY = Reason("dropped_at_apply")
@@ -86,6 +87,7 @@ def _as_planned(store: Store, row: PlanRow, config: Config, user_id: str, code: 
     with store.connect(Version(row.seq, row.ledger)) as connection:
         planner = build_planner(store, connection, config, model, row.as_of, row.manifest["scope"]["channels"])
         context = at_prices(connection, config, replace(planner.context, paused=tuple(row.manifest["paused"])), row)
+        context = as_told(context, row.manifest.get("weekly", {}))
         shared = read_shared(connection, planner.facts, row.as_of)
         only = np.array([code], dtype=np.int32)
         batch = prepare_bucket(connection, bucket_of(user_id), planner.facts, row.as_of, shared=shared, only=only)

@@ -34,7 +34,7 @@ from notif_rec.store.rows import PlanRow
 from notif_rec.store.scratch import scratch
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.allocate import Office, allocate
+from notif_rec.workflows.allocate import OFFER, Office, allocate_offers
 from notif_rec.workflows.context import Planner, build_planner, newest_model
 from notif_rec.workflows.plan_warnings import plan_warnings, price_warnings
 from notif_rec.workflows.plans import sends_path
@@ -43,6 +43,7 @@ from notif_rec.workflows.publish import list_manifest
 from notif_rec.workflows.quota_rooms import last_prices, rooms_left
 from notif_rec.workflows.quota_words import check_quota_words, half_known_segments
 from notif_rec.workflows.train import model_config_hash
+from notif_rec.workflows.weekly import last_told, share_out, spent_already
 
 PLAN = Task(plan_batch, load_context, reads=PLANNING_INPUT, writes=DECISIONS)
 FACTS = ("user_ids", "item_ids", "events", "users", "items", "suppressions")
@@ -115,8 +116,8 @@ def plan(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A plan, the context with the prices that it was made at, what no plan can exceed, what the quotas leave and took, and what the
-    pruning to offers cost (None: not measured). unsettled: as Allocated's.
+    """A plan, the context with the prices that it was made at, what no plan can exceed, what the quotas leave and took, what the
+    pruning to offers cost (None: not measured), and how weekly budgets were shared out. unsettled: as Allocated's.
     """
 
     settled: Settled
@@ -126,6 +127,7 @@ class Outcome:
     passes: Mapping[str, int]
     pruning: Mapping[str, Any] | None
     unsettled: float = 0.0
+    weekly: Mapping[str, Any] | None = None
 
     @property
     def gap(self) -> float:
@@ -144,16 +146,20 @@ def _made(
     prepared = prepare(store, version, planner.facts, as_of, folder / "in", users, progress, engine.each)
     with store.connect(version) as connection:
         rooms = rooms_left(connection, config, context, as_of)
+        spent = spent_already(connection, config, as_of)
     office, segments = Office(engine, folder, store.root / planner.model.path, progress), _segments(prepared)
-    if greedy or not context.quotas:
+    if greedy or not (context.quotas or context.weekly):
         settled = settle(office.run(PLAN, prepared.files, context, "free"), context, rooms, segments, plan_id, trim=greedy)
         pruning = None if greedy else pruning_loss(office, prepared.files, context)
         return Outcome(settled, context, rooms, settled.bound, {}, pruning)
-    found = allocate(office, prepared.files, context, rooms, last_prices(store, context, as_of))
+    offers = office.run(OFFER, prepared.files, context, "offers")
+    shared = share_out(office, offers, context, spent, config, last_told(store, as_of), some=users is not None)
+    found = allocate_offers(office, offers, shared.context, rooms, last_prices(store, context, as_of))
     settled = settle(found.parts, found.context, rooms, segments, plan_id)
     bound = settled.bound if found.bound == np.inf else found.bound
     passes = {"sample": found.sampled, "all": found.whole}
-    return Outcome(settled, found.context, rooms, bound, passes, pruning_loss(office, prepared.files, found.context), found.unsettled)
+    pruning = pruning_loss(office, prepared.files, found.context)
+    return Outcome(settled, found.context, rooms, bound, passes, pruning, found.unsettled, shared.told)
 
 
 def _segments(prepared: Prepared) -> Segments:
@@ -221,6 +227,7 @@ def _manifest(
         "prices": _prices(outcome),
         "quotas": _quotas(outcome),
         "passes": dict(outcome.passes),
+        **({"weekly": dict(outcome.weekly)} if outcome.weekly else {}),
         "config": config.decisive(),
     }
 

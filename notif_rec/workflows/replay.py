@@ -19,10 +19,11 @@ from notif_rec.planning.prepare import prepare
 from notif_rec.store.rows import ModelRow, PlanRow
 from notif_rec.store.store import Store, Version
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.allocate import Office, allocate
+from notif_rec.workflows.allocate import OFFER, Office, allocate_offers
 from notif_rec.workflows.context import Planner, build_planner
 from notif_rec.workflows.quota_rooms import at_prices, rooms_left
 from notif_rec.workflows.quota_words import check_quota_words
+from notif_rec.workflows.weekly import as_told, last_told, share_out, spent_already
 
 Codes = npt.NDArray[np.int32]
 TASK = Task(chances_batch, load_context, reads=PLANNING_INPUT, writes=CHANCES)
@@ -48,21 +49,24 @@ def planner_of(store: Store, row: PlanRow, config: Config) -> Planner:
 def at_own_prices(store: Store, row: PlanRow, config: Config, context: PlanContext) -> PlanContext:
     """The context at the prices that the plan was made at, from its manifest."""
     with store.connect(Version(row.seq, row.ledger)) as then:
-        return at_prices(then, config, context, row)
+        return as_told(at_prices(then, config, context, row), row.manifest.get("weekly", {}))
 
 
 def at_found_prices(store: Store, row: PlanRow, config: Config, planner: Planner, folder: Path, engine: Engine) -> PlanContext:
-    """The context at the prices at which a plan for everybody under `config` would have kept its quotas; ConfigError as a plan."""
+    """The context at the prices at which a plan for everybody under `config` would have kept its quotas and weekly budgets; ConfigError
+    as a plan."""
     context, version = planner.context, Version(row.seq, row.ledger)
-    if not context.quotas:
+    if not (context.quotas or context.weekly):
         return context
     (folder / "in").mkdir(parents=True)
     prepared = prepare(store, version, planner.facts, row.as_of, folder / "in", None)
     with store.connect(version) as then:
         check_quota_words(then, config)
-        rooms = rooms_left(then, config, context, row.as_of)
+        rooms, spent = rooms_left(then, config, context, row.as_of), spent_already(then, config, row.as_of)
     office = Office(engine, folder, store.root / planner.model.path, _silent)
-    market = allocate(office, prepared.files, context, rooms, np.zeros(len(rooms.high))).context.market
+    offers = office.run(OFFER, prepared.files, context, "offers")
+    context = share_out(office, offers, context, spent, config, last_told(store, row.as_of), some=False).context
+    market = allocate_offers(office, offers, context, rooms, np.zeros(len(rooms.high))).context.market
     return context if market is None else context.with_market(market)
 
 
