@@ -35,8 +35,9 @@ test: .venv/ready  ## every test, on all processors; then those on Spark, in one
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not spark"
 	$(BIN)/python -m pytest -m spark tests/engines
 
-soak: .venv/ready  ## what is too long for every day: 500 random worlds, 200 kills at random moments, 30 nights
+soak: .venv/ready  ## what is too long for every day: 500 random worlds, 1,000 with quotas, 200 kills at random moments, 30 nights
 	$(BIN)/python -m tests.end_to_end.lives 0 $(WORLDS) $(JOBS)
+	$(BIN)/python -m tests.planning.quota_worlds 0 $$((2 * $(WORLDS))) $(JOBS)
 	printf '%s\n' apply run release forget | xargs -P $(JOBS) -I% $(BIN)/python -m tests.end_to_end.crashes % $(KILLS)
 	$(BIN)/python -m tests.store.crash_points lines 1
 	$(BIN)/python -m tests.store.crash_points kills 500

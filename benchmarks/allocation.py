@@ -56,6 +56,7 @@ MORE_RULES = (
 NESTING = ("quiet_hours", "frequency_cap", "fatigue", "back_off")  # caps that cross no channel but all of them
 EXHAUSTIVE = 50_000_000  # search steps a user: the search then ends by itself
 DEMAND = {"push": 0.5, "email": 0.4, "in_app": 0.6}  # quotas, as shares of what would be sent without them
+ITEM_SHARE = 0.5  # of what the item at a fifth of the ranking would be sent: what the channels leave still binds
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -265,7 +266,7 @@ def quotas_for(files: Sequence[Path], context: PlanContext, items: int) -> tuple
     scale = len(files)
     quotas = [Quota(channel=name, max_sends=int(share * scale * taken[n])) for n, (name, share) in enumerate(DEMAND.items())]
     of_items = np.sort(taken[len(DEMAND) :])[::-1]
-    most = Quota(item="any", max_sends=int(scale * of_items[min(items, len(of_items)) // 5])) if items else None
+    most = Quota(item="any", max_sends=int(ITEM_SHARE * scale * of_items[min(items, len(of_items)) // 5])) if items else None
     return (*quotas, most) if most else tuple(quotas)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.dual import STEPS, find_prices
+from notif_rec.planning.dual import Dual, find_prices
 from notif_rec.planning.menu_table import Listed
 from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, best_entries, margins, net_values, of_users, usage
 from notif_rec.planning.repair import fit_entries, pick_entries
@@ -20,13 +20,14 @@ CLOSE, CLOSE_A_CELL = 30_000, 100  # users of the closest calls, and for each ce
 @dataclass(frozen=True)
 class Allotment:
     """bits: what each user gets, bit i is the i-th offer. value: of all together. taken: of each cell. prices: better ones for a next
-    pass.
+    pass; lowest: D there, as far as the menus know.
     """
 
     bits: npt.NDArray[np.uint64]
     value: float
     taken: IntArray
     prices: FloatArray
+    lowest: float
 
 
 def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 1.0) -> float:
@@ -36,31 +37,30 @@ def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 
     return float(listed.bound.sum() + share * fixed.sum())
 
 
-def better_prices(
-    listed: Listed, rooms: Rooms, start: FloatArray | None, share: float = 1.0, steps: int = STEPS
-) -> tuple[FloatArray, float]:
+def better_prices(listed: Listed, rooms: Rooms, start: FloatArray | None, share: float = 1.0) -> tuple[FloatArray, float]:
     """Prices of lowest D as far as the menus know, and D there; what chance chose pays no heed to prices."""
     others, chance = _apart(listed)
     left = _left(rooms, usage(chance, _first(chance), len(rooms.high)), share)
-    dual = find_prices(others, left, start, steps)
+    dual = find_prices(others, left, start)
     return dual.prices, dual.value + float(chance.value.sum())
 
 
-def allot(listed: Listed, rooms: Rooms, prices: FloatArray, steps: int = STEPS) -> Allotment:
+def allot(listed: Listed, rooms: Rooms, prices: FloatArray) -> Allotment:
     """What chance chose first, as far as there is room; then everybody else at prices as good as the menus know, from `prices` on."""
     n_cells, picks = len(rooms.high), np.full(len(listed.user), -1, dtype=np.int64)
     chance, places = of_users(listed.menus, listed.alone)
     drawn = fit_entries(chance, rooms._replace(low=np.zeros_like(rooms.low)), _first(chance))
     others, entries = of_users(listed.menus, ~listed.alone)
     left = _left(rooms, usage(chance, drawn, n_cells))
-    chosen, better = _chosen(others, left, prices, steps)
+    chosen, better = _chosen(others, left, prices)
     for some, found, own in ((listed.alone, drawn, places), (~listed.alone, chosen, entries)):
         picks[some] = np.append(own, -1)[found]  # -1, nothing, stays -1
     bits = np.append(listed.bits, np.uint64(0))[picks]
-    return Allotment(bits, float(listed.menus.value[picks[picks >= 0]].sum()), usage(listed.menus, picks, n_cells), better)
+    value, lowest = _worth(listed.menus, picks), better.value + _worth(chance, drawn)
+    return Allotment(bits, value, usage(listed.menus, picks, n_cells), better.prices, lowest)
 
 
-def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray, steps: int) -> tuple[IntArray, FloatArray]:
+def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray) -> tuple[IntArray, Dual]:
     """The entry of each user, within the rooms, and better prices. Of very many users, those of a clear choice get it and are left out."""
     net, most = net_values(menus, prices, rooms.unit), max(CLOSE, CLOSE_A_CELL * len(prices))
     margin = margins(menus, net) if menus.n > 2 * most else np.zeros(0)
@@ -68,14 +68,18 @@ def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray, steps: int) -> tuple
         close, picks = margin <= np.partition(margin, most)[most], best_entries(menus, net)
         few, entries = of_users(menus, close)
         taken = usage(menus, picks[~close], len(prices))
-        dual = find_prices(few, _left(rooms, taken), prices, steps)
+        dual, sure = find_prices(few, _left(rooms, taken), prices), _worth(menus, picks[~close])
         picks[close] = np.append(entries, -1)[pick_entries(few, _left(rooms, taken), dual.prices)]
         taken, now = usage(menus, picks, len(prices)), best_entries(menus, net_values(menus, dual.prices, rooms.unit))
         clear = not (now != picks)[~close].any()  # at the better prices too
         if clear and (taken <= rooms.high).all() and (taken >= rooms.low).all():
-            return picks, dual.prices
-    dual = find_prices(menus, rooms, prices, steps)
-    return pick_entries(menus, rooms, dual.prices), dual.prices
+            return picks, replace(dual, value=dual.value + sure)
+    dual = find_prices(menus, rooms, prices)
+    return pick_entries(menus, rooms, dual.prices), dual
+
+
+def _worth(menus: Menus, picks: IntArray) -> float:
+    return float(menus.value[picks[picks >= 0]].sum())
 
 
 def _apart(listed: Listed) -> tuple[Menus, Menus]:

@@ -7,48 +7,68 @@ Teboulle, "FISTA", 2009; O'Donoghue and Candès, "Adaptive restart for accelerat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from notif_rec.planning.compiled import kernel
-from notif_rec.planning.menus import UNLIMITED, Menus, Rooms
+from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, near
 
 FloatArray = npt.NDArray[np.float64]
 SMOOTH, SHARP = 0.1, 0.001  # temperatures, as shares of a usual entry's value: the first and the last step's
 WARM = 0.1  # of the first temperature, where prices are known
-STEPS = 80
+STEPS, FEWER = 80, 60  # … and where prices are known
 SOFTENED = 0.6  # share of the steps over which the temperature falls
 LEAST_SLOPE = 0.01  # of a cell's demand (or room) over the temperature: no step is longer than this slope would make it
 FARTHEST = 1.0  # usual values that a price moves at most in one step
+LARGE = 20_000  # entries, from which on the last steps look at near ones alone
+REACH, ZOOMS = 0.1, 3  # usual values that a near entry is below the best at most; how often these are chosen anew at most
+SAME_VALUE = 1e-6  # of D: what was left out then changes nothing
 NEGLIGIBLE = 30.0  # temperatures below the best entry: e^-30 of its weight
 
 
 @dataclass(frozen=True)
 class Dual:
-    """prices: (n_cells,) per unit, below 0 where a minimum must be paid for. value: D there, not smoothed. steps: looks at the menus."""
+    """prices: (n_cells,) per unit, below 0 where a minimum must be paid for. value: D there, not smoothed."""
 
     prices: FloatArray
     value: float
-    steps: int
 
 
-def find_prices(menus: Menus, rooms: Rooms, start: FloatArray | None = None, steps: int = STEPS) -> Dual:
-    """Prices of lowest D; where none make all quotas fit, those that come nearest in `steps` steps.
+def find_prices(menus: Menus, rooms: Rooms, start: FloatArray | None = None, steps: int = 0) -> Dual:
+    """Prices of lowest D; where none make all quotas fit, those that come nearest in `steps` steps (0: as many as are usual).
 
-    start: prices to begin at, with which the temperature begins lower.
+    start: prices to begin at, with which the temperature begins lower. Of large menus the last steps look at the entries that are near
+    the best alone; where it shows in the end that others mattered, they are made again from there.
     """
     price = np.zeros(len(rooms.high)) if start is None else np.clip(start, *_range(rooms))
     usual = float(menus.value[menus.start[:-1][np.diff(menus.start) > 0]].mean()) if len(menus.value) else 0.0
     if usual <= 0.0 or not len(price):
-        return Dual(price, 0.0, 0)
-    scaled = _Scaled(menus, rooms, usual)
+        return Dual(price, 0.0)
+    first, steps = (SMOOTH, steps or STEPS) if start is None else (SMOOTH * WARM, steps or FEWER)
+    heats = usual * np.maximum(SHARP, first * (SHARP / first) ** (np.arange(steps) / (SOFTENED * steps)))
+    whole, large = _Scaled(menus, rooms, usual), len(menus.value) > LARGE
+    wide = heats > usual * SMOOTH * WARM if large else np.ones(steps, dtype=np.bool_)
+    best = _lowest(whole, rooms, price, heats[wide])
+    for _ in range(ZOOMS if large else 0):
+        close = _Scaled(near(menus, best.prices, rooms.unit, REACH * usual), rooms, usual)
+        found = _lowest(close, rooms, best.prices, heats[~wide])
+        exact, _ = whole.measure(found.prices, usual * SHARP)
+        if exact >= best.value:  # too far a way for what is near
+            found = _lowest(whole, rooms, best.prices, heats[~wide])
+            return min(best, found, key=lambda dual: dual.value)
+        best = replace(found, value=exact)
+        if exact - found.value <= SAME_VALUE * abs(exact):
+            break
+    return best
+
+
+def _lowest(scaled: _Scaled, rooms: Rooms, price: FloatArray, heats: FloatArray) -> Dual:
+    """The best prices met on the way down from `price`, one step a temperature."""
     best, momentum, ahead, last = (price, np.inf), 1.0, price.copy(), np.inf
-    first = SMOOTH if start is None else SMOOTH * WARM
-    for step in range(steps):
-        heat = usual * max(SHARP, first * (SHARP / first) ** (step / (SOFTENED * steps)))
+    for heat in heats:
         exact, soft = scaled.measure(ahead, heat)
         if exact < best[1]:
             best = (ahead.copy(), exact)
@@ -57,8 +77,8 @@ def find_prices(menus: Menus, rooms: Rooms, start: FloatArray | None = None, ste
         following, last = (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum)) / 2.0, soft
         ahead = np.clip(moved + (momentum - 1.0) / following * (moved - price), *_range(rooms))
         price, momentum = moved, following
-    exact, _ = scaled.measure(price, usual * SHARP)
-    return Dual(*min(best, (price, exact), key=lambda found: found[1]), steps + 1)
+    exact, _ = scaled.measure(price, scaled.usual * SHARP)
+    return Dual(*min(best, (price, exact), key=lambda found: found[1]))
 
 
 def _range(rooms: Rooms) -> tuple[FloatArray, FloatArray]:
@@ -98,7 +118,7 @@ def _look(menus: Any, price: Any, per_unit: Any, heat: float, demand: Any, curve
     """Σ over users of the best net value, sharp and smoothed; fills the smoothed demand of each cell and its curvature × heat.
 
     Entries weigh e^(net / heat), and nothing e^0. A cell's curvature is that of its own price, times the cells that an entry takes
-    together with it (Gershgorin: the diagonal then outweighs the Hessian).
+    together with it (Gershgorin: the diagonal then outweighs the Hessian), halved: a step that is too long begins the momentum anew.
     """
     start, value, first, cell, amount = menus.start, menus.value, menus.first, menus.cell, menus.amount
     net, weight = scratch[0], scratch[1]
@@ -123,7 +143,7 @@ def _look(menus: Any, price: Any, per_unit: Any, heat: float, demand: Any, curve
             p = weight[e - low] / total
             if p == 0.0:
                 continue
-            bend = p * (1.0 - p) * (first[e + 1] - first[e])
+            bend = 0.5 * p * (1.0 - p) * (first[e + 1] - first[e])
             for q in range(first[e], first[e + 1]):
                 taken = amount[q] * per_unit[cell[q]]
                 demand[cell[q]] += p * taken

@@ -15,6 +15,7 @@ from notif_rec.planning.ahead import cost_ahead
 from notif_rec.planning.alternatives import list_menus
 from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import TRANSACTIONAL, choose, past_of, pool_of, takings_by
+from notif_rec.planning.compiled import kernel
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.menus import Menus, joined, merged, picked
 from notif_rec.planning.pacing import read_offers
@@ -47,13 +48,28 @@ class Listed:
     menus: Menus
 
     def after(self, before: Listed) -> Listed:
-        """With the entries that an earlier pass over the same users told; not for those for whom chance decides: prices move its draw."""
+        """With the entries that an earlier pass over the same users told, each set once; not for those for whom chance decides: prices
+        move its draw.
+        """
+        fresh = np.ones(len(self.bits), dtype=np.bool_)
+        _forget_known(before.menus.start, before.bits, self.menus.start, self.bits, self.alone, fresh)
         menus, order = merged(before.menus, self.menus)
-        owner, fresh = np.repeat(np.arange(menus.n), np.diff(menus.start)), order >= len(before.bits)
-        kept = np.flatnonzero(fresh | ~self.alone[owner])
+        owner = np.repeat(np.arange(menus.n), np.diff(menus.start))
+        kept = np.flatnonzero(np.concatenate([~self.alone[np.repeat(np.arange(menus.n), np.diff(before.menus.start))], fresh])[order])
         start = np.concatenate(([0], np.cumsum(np.bincount(owner[kept], minlength=menus.n))))
         bits = np.concatenate([before.bits, self.bits])[order][kept]
         return replace(self, menus=Menus(start, menus.value[kept], *picked(menus, kept)), bits=bits)
+
+
+@kernel
+def _forget_known(old: Any, known: Any, start: Any, bits: Any, alone: Any, fresh: Any) -> None:
+    """Clears `fresh` of the sets that a user was known to have, but for users who are `alone`."""
+    for u in range(len(start) - 1):
+        for e in range(start[u], start[u + 1] if not alone[u] else start[u]):
+            for k in range(old[u], old[u + 1]):
+                if known[k] == bits[e]:
+                    fresh[e] = False
+                    break
 
 
 def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:

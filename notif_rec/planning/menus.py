@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from notif_rec.planning.compiled import kernel
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -42,9 +44,18 @@ class Rooms(NamedTuple):
 
 def net_values(menus: Menus, prices: FloatArray, unit: FloatArray) -> FloatArray:
     """(n_entries,) the value of each entry less what it pays."""
-    paid = (prices / unit)[menus.cell] * menus.amount
-    total = np.concatenate(([0.0], np.cumsum(paid)))
-    return np.asarray(menus.value - (total[menus.first[1:]] - total[menus.first[:-1]]))
+    net = np.empty(len(menus.value))
+    _pay(menus.value, menus.first, menus.cell, menus.amount, prices / unit, net)
+    return net
+
+
+@kernel
+def _pay(value: Any, first: Any, cell: Any, amount: Any, price: Any, net: Any) -> None:
+    for e in range(len(value)):
+        worth = value[e]
+        for q in range(first[e], first[e + 1]):
+            worth -= price[cell[q]] * amount[q]
+        net[e] = worth
 
 
 def best_entries(menus: Menus, net: FloatArray) -> IntArray:
@@ -79,6 +90,16 @@ def usage(menus: Menus, picks: IntArray, n_cells: int) -> IntArray:
     return np.bincount(cell, weights=amount, minlength=n_cells).astype(np.int64)
 
 
+def near(menus: Menus, prices: FloatArray, unit: FloatArray, reach: float) -> Menus:
+    """The entries that are at most `reach` worse than their user's best (or nothing) at some prices."""
+    net, size, some = net_values(menus, prices, unit), np.diff(menus.start), np.flatnonzero(np.diff(menus.start))
+    top = np.maximum(np.maximum.reduceat(net, menus.start[some]), 0.0) if len(some) else np.zeros(0)
+    kept = net >= np.repeat(top - reach, size[some])
+    start = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))[menus.start]
+    entries = np.flatnonzero(kept)
+    return Menus(start, menus.value[entries], *picked(menus, entries))
+
+
 def joined(parts: Sequence[Menus]) -> Menus:
     """The users of all parts, in their order."""
     sizes, entries = [len(p.value) for p in parts], [len(p.cell) for p in parts]
@@ -104,14 +125,25 @@ def merged(a: Menus, b: Menus) -> tuple[Menus, IntArray]:
 
 def picked(menus: Menus, entries: IntArray) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """first, cell and amount of some entries."""
-    size = (menus.first[1:] - menus.first[:-1])[entries]
-    first = np.concatenate(([0], np.cumsum(size)))
-    place = np.repeat(menus.first[entries], size) + np.arange(first[-1]) - np.repeat(first[:-1], size)
-    return first, menus.cell[place], menus.amount[place]
+    first = np.concatenate(([0], np.cumsum((menus.first[1:] - menus.first[:-1])[entries])))
+    cell, amount = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    _copy(menus.first, menus.cell, menus.amount, entries, first, cell, amount)
+    return first, cell, amount
+
+
+@kernel
+def _copy(source: Any, cells: Any, amounts: Any, entries: Any, first: Any, cell: Any, amount: Any) -> None:
+    for n in range(len(entries)):
+        e, at = entries[n], first[n]
+        for q in range(source[e], source[e + 1]):
+            cell[at], amount[at] = cells[q], amounts[q]
+            at += 1
 
 
 def of_users(menus: Menus, users: npt.NDArray[np.bool_]) -> tuple[Menus, IntArray]:
     """The menus of some users, and the places of their entries."""
     size = np.diff(menus.start)
+    if users.all():
+        return menus, np.arange(len(menus.value))
     entries = np.flatnonzero(np.repeat(users, size))
     return Menus(np.concatenate(([0], np.cumsum(size[users]))), menus.value[entries], *picked(menus, entries)), entries

@@ -19,7 +19,6 @@ from notif_rec.planning.allot import allot, better_prices, dual_bound
 from notif_rec.planning.context import NOBODY, Market, Overruled, PlanContext
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.decisions import DECISIONS
-from notif_rec.planning.dual import STEPS
 from notif_rec.planning.menu_table import MENUS, Listed, menu_batch, read_menus
 from notif_rec.planning.menus import Rooms
 from notif_rec.planning.offers import offer_batch
@@ -30,10 +29,11 @@ from notif_rec.tables import OFFERS, PLANNING_INPUT
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-SAMPLE = 20_000  # users on whom prices are sought
-PASSES, CLOSE = 8, 2e-5  # passes over the sample at most; the search ends when no prices could lower the bound by a larger share
-KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at: a sample cannot tell better ones from luck
-ROUNDS, GOOD, REFINING = 3, 1e-4, 30  # passes over everybody at most; a gap that needs no further one; steps on what they tell
+SAMPLE, A_CELL = 20_000, 100  # users on whom prices are sought at first, and in the end for each cell
+PASSES, CLOSE = 8, 2e-5  # passes over samples at most; the search ends when no prices could lower the bound by a larger share
+KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at
+LUCK, DOUBT = 0.03, 0.3  # prices of a sample are better for it than for all by so much a price and user; the part of it worth a pass
+ROUNDS, GOOD = 3, 1e-4  # passes over everybody at most; a gap that needs no further one
 OFFER = Task(offer_batch, load_context, reads=PLANNING_INPUT, writes=OFFERS)
 COUNT = Task(potential_batch, load_context, reads=OFFERS, writes=POTENTIAL)
 LIST = Task(menu_batch, load_context, reads=OFFERS, writes=MENUS)
@@ -110,39 +110,49 @@ class _Auction:
 
     def __init__(self, office: Office, offers: Sequence[Path], context: PlanContext, market: Market, rooms: Rooms) -> None:
         self.office, self.offers, self.context, self.market, self.rooms = office, offers, context, market, rooms
-        users = [sum(batch.num_rows for batch in read_batches(part)) for part in offers]
-        enough = int(np.searchsorted(np.cumsum(users), SAMPLE)) + 1
-        self.sample, self.share = offers[:enough], sum(users[:enough]) / max(1, sum(users))  # parts are buckets of a hash: any will do
+        self.users = np.cumsum([sum(batch.num_rows for batch in read_batches(part)) for part in offers])
         self.sampled = self.whole = 0
         self.unsettled = 0.0
 
-    def search(self) -> tuple[FloatArray, Listed]:
-        """Prices near the best for the sample, and what it told: each pass shows what users would choose at prices that are too low."""
-        price, warm, listed = self.market.price, bool(self.market.price.any()), None
-        while True:
-            listed = self._list(self.sample, price, f"sample-{self.sampled}", listed)
-            self.sampled += 1
-            start, steps = (price, STEPS // 2) if warm or self.sampled > 1 else (None, STEPS)
-            better, lowest = better_prices(listed, self.rooms, start, self.share, steps)
-            bound = dual_bound(listed, self.rooms, price, self.share)
-            enough = KNOWN if warm and self.share < 1.0 and self.sampled == 1 else CLOSE
-            if bound - lowest <= enough * abs(lowest):
-                return price, listed
-            if self.sampled == PASSES:
-                self.unsettled = float((bound - lowest) / abs(bound))
-                return price, listed
-            price = better
+    def search(self) -> tuple[FloatArray, Listed | None]:
+        """Prices near the best, and what everybody would do at them where the last sample was everybody.
 
-    def settle(self, price: FloatArray, listed: Listed) -> Allocated:
-        """The plan at `price` or better ones, with every quota kept. listed: what the sample told of `price`."""
-        bound, known = np.inf, listed if self.share == 1.0 else None
+        They are sought on few users, then on as many as the cells need, so that most passes are cheap; known ones on these alone.
+        """
+        price, warm = self.market.price, bool(self.market.price.any())
+        few, many = (int(np.searchsorted(self.users, enough)) + 1 for enough in (SAMPLE, max(SAMPLE, A_CELL * len(price))))
+        listed = None
+        for last in [many] if warm or few == many else [few, many]:
+            price, listed = self._search(self.offers[:last], price)  # parts are buckets of a hash: any will do
+        return price, listed if many >= len(self.offers) else None
+
+    def _search(self, sample: Sequence[Path], price: FloatArray) -> tuple[FloatArray, Listed]:
+        """Prices near the best for the sample, and what it told: each pass shows what users would choose at prices that are too low."""
+        users, listed, warm, first = int(self.users[len(sample) - 1]), None, bool(price.any()), True
+        share = users / max(1, int(self.users[-1]))
+        while True:
+            listed = self._list(sample, price, f"sample-{self.sampled}", listed)
+            self.sampled += 1
+            better, lowest = better_prices(listed, self.rooms, price if warm or not first else None, share)
+            loss, luck = dual_bound(listed, self.rooms, price, share) - lowest, LUCK * int((price > 0).sum()) / users * (share < 1.0)
+            enough = max(KNOWN, luck) if warm and first and share < 1.0 else max(CLOSE, DOUBT * luck)
+            if loss <= enough * abs(lowest):
+                return price, listed
+            if self.sampled >= PASSES:
+                self.unsettled = loss / max(abs(lowest), loss)
+                return price, listed
+            price, first = better, False
+
+    def settle(self, price: FloatArray, known: Listed | None) -> Allocated:
+        """The plan at `price` or better ones, with every quota kept. known: what everybody would do at `price`, where that was asked."""
+        bound, sampled = np.inf, known is not None
         while True:
             if known is None or bound < np.inf:  # what a whole pass told is remembered where it costs little
-                known = self._list(self.offers, price, f"whole-{self.whole}", known if self.share == 1.0 else None)
+                known = self._list(self.offers, price, f"whole-{self.whole}", known if sampled else None)
                 self.whole += 1
             bound = min(bound, dual_bound(known, self.rooms, price))
-            found = allot(known, self.rooms, price, REFINING)
-            if self.whole == ROUNDS or bound - found.value <= GOOD * abs(bound) or np.array_equal(found.prices, price):
+            found = allot(known, self.rooms, price)
+            if self.whole == ROUNDS or bound - found.value <= GOOD * abs(bound) or bound - found.lowest <= CLOSE * abs(bound):
                 break
             price = found.prices
         self._check_minimums(found.taken)

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from notif_rec.engines.engine import Task
 from notif_rec.errors import DataError
+from notif_rec.planning import allot as allotting
 from notif_rec.planning.allot import dual_bound
 from notif_rec.planning.cells import Quota, rooms_of
 from notif_rec.planning.choose import takings_by
@@ -22,11 +21,10 @@ from notif_rec.planning.menu_table import menu_batch, read_menus
 from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, best_entries, net_values, usage
 from notif_rec.planning.offers import make_offers, offer_batch
 from notif_rec.planning.plan_batch import decide_batch, plan_batch
-from notif_rec.planning.quotas import read_batches
 from notif_rec.planning.repair import pick_entries
 from notif_rec.tables import PLANNING_INPUT
-from notif_rec.workflows.allocate import Allocated, Office, allocate
-from tests.planning.truth import feasible_sets, options, worth
+from tests.planning.quota_worlds import Seen, allocated, broken_quotas, decided, live, prices_of, quota_world, random_quotas
+from tests.planning.truth import feasible_sets, options, rows_of, worth
 from tests.planning.worlds import World, random_world
 
 SEEDS = range(500)
@@ -128,53 +126,11 @@ def test_a_bound_that_forgets_what_the_rooms_are_worth_is_none() -> None:
     assert short > 10
 
 
-class Desk(Office):
-    """An office that works in memory, a file a pass."""
-
-    def run(self, task: Task, parts: list[Path], context: PlanContext, name: str) -> list[Path]:  # type: ignore[override]
-        made = []
-        for part in parts:
-            target = self.folder / f"{name}-{part.name}"
-            write(target, [task.function(batch, context) for batch in read_batches(part)])
-            made.append(target)
-        return made
-
-
-def write(path: Path, batches: list[pa.RecordBatch]) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batches[0].schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-
-
-def quotas_for(world: World, rng: np.random.Generator) -> tuple[Quota, ...]:
-    """A few quotas that can bind on a handful of users."""
-    names = world.names
-    drawn = [
-        Quota(channel=str(rng.choice(names)), max_sends=int(rng.integers(0, 5))),
-        Quota(item="any", max_sends=int(rng.integers(1, 3))),
-        Quota(category="promo", max_sends=int(rng.integers(0, 4))),
-        Quota(segment="tier=gold", max_sends=int(rng.integers(1, 4))),
-        Quota(channel=str(rng.choice(names)), segment="tier=gold", max_sends=1),
-        Quota(max_sends=int(rng.integers(2, 9))),
-        Quota(max_cost=float(rng.integers(1, 9)) / 10),
-    ]
-    return tuple(q for q in drawn if rng.random() < 0.4) or (drawn[0],)
-
-
-def quota_world(seed: int) -> tuple[World, PlanContext]:
-    rng = np.random.default_rng(seed)
-    plain = random_world(seed, PEOPLE, max_offers=6)
-    channels = tuple(replace(channel, cost=cost) for channel, cost in zip(plain.channels, (0.1, 0.25, 0.0), strict=True))
-    people = [replace(person, audience=(bool(rng.random() < 0.5),)) for person in plain.people]
-    world = replace(plain, people=people, channels=channels, audiences=("tier=gold",), quotas=quotas_for(plain, rng))
+def small_world(seed: int) -> tuple[World, PlanContext]:
+    """Few enough people and offers for an oracle that tries every set."""
+    world = quota_world(seed, PEOPLE, 6)
+    world = replace(world, quotas=random_quotas(world, np.random.default_rng([seed, 7]), least=False))
     return world, world.context()
-
-
-def allocated(world: World, context: PlanContext, folder: Path, known: np.ndarray | None = None) -> Allocated:
-    write(folder / "in.arrow", [world.batch(context)])
-    rooms = rooms_of(context.quotas, context.all_limits)
-    office = Desk(None, folder, folder, lambda *_: None)  # type: ignore[arg-type]
-    return allocate(office, [folder / "in.arrow"], context, rooms, np.zeros(len(rooms.high)) if known is None else known)
 
 
 def best_plan(world: World, context: PlanContext) -> float:
@@ -201,39 +157,36 @@ def best_plan(world: World, context: PlanContext) -> float:
 @pytest.mark.parametrize("seeds", [WORLDS[i::8] for i in range(8)], ids=str)
 def test_a_whole_allocation_keeps_its_quotas_and_comes_near_the_best_plan_there_is(seeds: range, tmp_path: Path) -> None:
     for seed in seeds:
-        world, context = quota_world(seed)
+        world, context = small_world(seed)
         folder = tmp_path / str(seed)
         folder.mkdir()
         made = allocated(world, context, folder)
-        rows = [row for part in made.parts for batch in read_batches(part) for row in batch.to_pylist()]
+        rows = decided(made)
         value, best = sum(row["value"] for row in rows), best_plan(world, context)
         bound = sum(row["bound"] for row in rows) if made.bound == np.inf else made.bound
         most = max((row["value"] for row in plan_batch(world.batch(context), context).to_pylist()), default=0.0)
         assert value <= best + 1e-9 <= bound + 2e-9, seed
         assert best - value <= len(context.quotas) * most + 1e-9, seed
-        check_quotas(world, context, rows)
+        assert not broken_quotas(world, [send for send in rows_of(rows) if send["kind"] == "send"])
 
 
-def check_quotas(world: World, context: PlanContext, rows: list[dict[str, object]]) -> None:
-    """Every quota by plain counting."""
-    sends: dict[tuple[int, str], list[dict[str, object]]] = {}
-    for row in rows:
-        for item in row["sends"]:  # type: ignore[attr-defined]
-            sends.setdefault((row["user"], item["send_key"]), []).append(item)  # type: ignore[arg-type]
-    for quota in context.quotas:
-        counts: dict[object, float] = {}
-        for (user, _), items in sends.items():
-            person = next(p for p in world.people if p.code == user)
-            channel = str(items[0]["channel"])
-            if quota.channel not in (None, channel) or (quota.segment and not person.audience[0]):
-                continue
-            if quota.category and quota.category not in {i["category"] for i in items}:
-                continue
-            for name in {i["item"] for i in items} if quota.item == "any" else {None}:
-                cost = next(c.cost for c in world.channels if c.name == channel) if quota.max_cost is not None else 1.0
-                counts[name] = counts.get(name, 0.0) + cost
-        limit = quota.max_sends if quota.max_sends is not None else quota.max_cost
-        assert all(n <= limit + 1e-9 for n in counts.values()), (quota, counts)  # type: ignore[operator]
+def test_no_quota_and_no_rule_is_broken_in_worlds_planned_twice() -> None:
+    """A thousand of them in the soak: `python -m tests.planning.quota_worlds 0 1000`."""
+    seen = sum(map(live, range(12)), Seen())
+    assert not seen.faults
+    assert seen.priced > 5
+
+
+BROKEN: dict[str, tuple[str, object]] = {
+    "the repair": ("pick_entries", lambda menus, rooms, prices: best_entries(menus, net_values(menus, prices, rooms.unit))),
+    "the room for what chance chose": ("fit_entries", lambda menus, rooms, picks: picks.copy()),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_plan_without_it_breaks_quotas_and_is_found(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(allotting, *BROKEN[what])
+    assert any(live(seed).faults for seed in range(100)), f"100 worlds without {what} were found sound"
 
 
 def test_prices_of_yesterday_save_passes_and_change_no_bound(tmp_path: Path) -> None:
@@ -249,14 +202,6 @@ def test_prices_of_yesterday_save_passes_and_change_no_bound(tmp_path: Path) -> 
         assert warm.bound == pytest.approx(cold.bound, rel=3e-4)
         passes += cold.sampled, warm.sampled
     assert passes[1] <= passes[0] / 2
-
-
-def prices_of(context: PlanContext) -> np.ndarray:
-    """Of all cells, those of the context's market."""
-    market, prices = context.market, np.zeros(len(context.all_limits.place))
-    assert market is not None
-    prices[market.place >= 0] = market.price[market.place[market.place >= 0]]
-    return prices
 
 
 def test_a_minimum_above_what_is_eligible_is_refused_and_so_is_one_that_others_forbid(tmp_path: Path) -> None:
@@ -287,7 +232,7 @@ def test_offers_read_again_give_the_same_decisions() -> None:
 
 def test_menus_hold_feasible_sets_at_their_worth_and_the_chosen_one_first() -> None:
     for seed in WORLDS:
-        world, context = quota_world(seed)
+        world, context = small_world(seed)
         offers = make_offers(world.batch(context), context)
         listed = read_menus([menu_batch(offer_batch(world.batch(context), context), context)])
         menus, takings = listed.menus, takings_by(offers, context)
