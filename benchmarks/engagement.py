@@ -220,9 +220,9 @@ def _known(rng: np.random.Generator, n: int, n_items: int) -> Candidates:
 
 
 def learn(folder: Path, as_of: datetime) -> None:
-    """The command itself, with and without learning from sends: the difference is what engagement costs."""
-    command = [sys.executable, "-m", "notif_rec.cli.main", "-c", str(folder / "notif_rec.yml"), "--json", "--quiet", "--jobs", "2"]
-    found = spent([*command, "train", "--as-of", as_of.isoformat()])
+    """The command itself, in its folder as a person runs it."""
+    command = [sys.executable, "-m", "notif_rec.cli.main", "-c", str(folder / "notif_rec.yml"), "--store", str(folder / ".notif_rec")]
+    found = spent([*command, "--json", "--quiet", "--jobs", "2", "train", "--as-of", f"{as_of.isoformat()}Z"])
     print(f"train: {found.wall:.1f} s, {found.core:.1f} processor s, {found.peak:,.0f} MiB")
 
 

@@ -14,7 +14,7 @@ MOST_ROUNDS, PATIENCE = 400, 25
 ROWS_A_THREAD = 50_000  # threads that wait for each other on fewer cost more than they bring
 PARAMETERS: dict[str, Any] = {
     "objective": "cross_entropy",  # as binary, and takes shares of a click
-    "learning_rate": 0.06,
+    "learning_rate": 0.1,
     "num_leaves": 24,
     "min_data_in_leaf": 100,
     "min_sum_hessian_in_leaf": 5.0,

@@ -23,7 +23,7 @@ from notif_rec.scoring.features import DAY_US, SCALES, SIGNS
 from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, RANK, UNKNOWN
 from notif_rec.scoring.rates_fit import fit_rates
 from notif_rec.scoring.scorer import TREES, Scorer
-from notif_rec.scoring.scorer_fit import Examples, Recipe, as_of, fit_scorer
+from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer
 from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
 
 RATES_US = 180 * DAY_US  # the newest sends, which rates are taken from
@@ -60,7 +60,7 @@ def _scorers(rates: Engagement, at: int, sends: SendOutcomes, now: int, effort: 
     found = []
     for outcome in (OPENED, CLICKED, LEFT):
         examples, recipe = examples_of(rates, at, sends, outcome), recipe_of(outcome, effort)
-        found.append(as_of(fit_scorer(examples, recipe), examples, now, recipe.delay_us))
+        found.append(fit_scorer(examples, recipe, now))
     return tuple(found)
 
 
@@ -74,7 +74,7 @@ def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -
     """What is learned of one outcome from the sends on a channel: a row a send, for clicks a row an item."""
     if outcome == CLICKED:
         of = sends.of_item()
-        features = sends.features[of]
+        features = sends.features if (np.diff(sends.offsets) == 1).all() else sends.features[of]  # no copy of all
         parts = _parts(sends, np.arange(len(of)), CLICKED)
         base = click_base(rates, at, sends.features)[of] + item_base(rates, at, parts[:, RANK].astype(np.int64))
         return Examples(features, parts, sends.item_clicked.astype(np.float64), base, sends.plan_us[of])

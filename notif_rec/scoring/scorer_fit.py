@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from notif_rec.models.blas import one_blas_thread
 from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
-from notif_rec.scoring.calibration import fit_curve, fit_line, levelled
+from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, levelled
 from notif_rec.scoring.item_parts import N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
 from notif_rec.scoring.level import day_effects, days_of, fit_drift, level_shifts
 from notif_rec.scoring.linear import fit_linear
@@ -18,9 +19,13 @@ from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer, bare_scorer
 from notif_rec.scoring.trees import Trees, parted, tree_scores
 
 FloatArray = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 TREES_FROM, LOGISTIC_FROM = 1500, 100  # positives
 LEARN, STOP = 0.7, 0.85  # shares of the rows, by time: learn until here, stop growing by what follows until there, calibrate by the rest
-MOST_ROWS = 600_000  # of more, negatives are sampled
+MOST_ROWS = 600_000  # to learn from; of more, negatives are sampled
+NEGATIVES, LEAST_ROWS = 20, 100_000  # more for each positive tell trees as good as nothing new, but in few rows
+MOST_LINEAR, MOST_STOPS = 200_000, 200_000  # rows for thirty coefficients, and to stop growing by
+ROWS_A_TASK = 100_000
 MOST_TYPICAL = 100_000  # rows that say what is typical
 KINDS = (RATES, LOGISTIC, TREES)
 
@@ -40,8 +45,10 @@ class Examples:
     base: FloatArray
     plan_us: npt.NDArray[np.int64]
 
-    def where(self, pick: npt.NDArray[Any]) -> Examples:
-        """The rows that `pick`, a mask or indices, picks."""
+    def where(self, pick: Mask) -> Examples:
+        """The rows that `pick`, a mask, picks; no copy of all."""
+        if pick.all():
+            return self
         parts = None if self.parts is None else self.parts[pick]
         return Examples(self.features[pick], parts, self.label[pick], self.base[pick], self.plan_us[pick])
 
@@ -59,8 +66,11 @@ class Recipe:
     threads: int = 1
 
 
-def fit_scorer(examples: Examples, recipe: Recipe) -> Scorer:
-    """The most that the positives carry: trees from TREES_FROM, a logistic regression from LOGISTIC_FROM, else the rates alone."""
+def fit_scorer(examples: Examples, recipe: Recipe, now_us: int | None = None) -> Scorer:
+    """The most that the positives carry: trees from TREES_FROM, a logistic regression from LOGISTIC_FROM, else the rates alone.
+
+    now_us: the moment whose level it gets; None: the one that it was calibrated to.
+    """
     positives = float(examples.label.sum())
     enough = TREES if positives >= TREES_FROM else LOGISTIC if positives >= LOGISTIC_FROM else RATES
     kind = KINDS[min(KINDS.index(enough), KINDS.index(recipe.most))]
@@ -68,21 +78,35 @@ def fit_scorer(examples: Examples, recipe: Recipe) -> Scorer:
     if kind == RATES or negatives < LOGISTIC_FROM:
         return bare_scorer()
     first, second = np.quantile(examples.plan_us, (LEARN, STOP), method="lower")
-    learn, stop, later = examples.plan_us < first, (examples.plan_us >= first) & (examples.plan_us < second), examples.plan_us >= second
-    if min(examples.label[part].sum() for part in (learn, stop, later)) < 1:
+    parts = examples.plan_us < first, (examples.plan_us >= first) & (examples.plan_us < second), examples.plan_us >= second
+    if min(examples.label[part].sum() for part in parts) < 1:
         return bare_scorer()
     with one_blas_thread():
-        return _fit(examples, examples.where(learn), examples.where(stop), examples.where(later), kind, recipe)
+        honest, curve = _calibrated(examples, parts, kind, recipe)
+        return _levelled(
+            _learned(examples, np.ones(len(examples.label), np.bool_), kind, recipe, rounds=honest.rounds), curve, examples, recipe, now_us
+        )
 
 
-def _fit(whole: Examples, learn: Examples, stop: Examples, later: Examples, kind: str, recipe: Recipe) -> Scorer:
-    honest = _learned(learn, stop, kind, recipe)
-    margin = margins(honest, later)
-    margin += day_effects(margin, later.label, later.plan_us)
-    final = _learned(whole, None, kind, recipe, honest.rounds)
-    curve = levelled(fit_curve(margin, later.label, fit_line(margin, later.label)), margins(final, whole), whole.label)
-    final = replace(final, calibration=curve)
-    return replace(final, drift=fit_drift(days_of(foretold(final, whole), whole.label, whole.plan_us, recipe.delay_us)))
+def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recipe) -> tuple[Scorer, Calibration]:
+    """A scorer of the first of three parts by time, stopped by the second, and what its margins mean on the third."""
+    learn, stop, later = parts
+    stop = stop & (np.random.default_rng(recipe.seed).random(len(stop)) < MOST_STOPS / max(int(stop.sum()), 1))
+    honest = _learned(whole, learn, kind, recipe, whole.where(stop))
+    after = whole.where(later)
+    margin = _day_by_day(margins(honest, after, recipe.threads), after)
+    return honest, fit_curve(margin, after.label, fit_line(margin, after.label))
+
+
+def _levelled(scorer: Scorer, curve: Calibration, whole: Examples, recipe: Recipe, now_us: int | None) -> Scorer:
+    """The scorer calibrated by `curve`, at the level of all examples or of a moment, and how its level moves."""
+    margin = margins(scorer, whole, recipe.threads)
+    curve = levelled(curve, margin, whole.label)
+    days = days_of(calibrated(curve, margin), whole.label, whole.plan_us, recipe.delay_us)
+    drift = fit_drift(days)
+    if now_us is not None:
+        curve = curve.shifted(float(level_shifts(drift, days, np.array([now_us], np.int64))[0]))
+    return replace(scorer, calibration=curve, drift=drift)
 
 
 def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
@@ -95,27 +119,25 @@ def follow(scorer: Scorer, known: Examples, moments: npt.NDArray[np.int64], dela
     return level_shifts(scorer.drift, days_of(foretold(scorer, known), known.label, known.plan_us, delay_us), moments)
 
 
-def as_of(scorer: Scorer, known: Examples, moment_us: int, delay_us: int) -> Scorer:
-    """The scorer at the level of a moment."""
-    shift = follow(scorer, known, np.array([moment_us], np.int64), delay_us)[0]
-    return replace(scorer, calibration=scorer.calibration.shifted(float(shift)))
-
-
-def _learned(examples: Examples, stop: Examples | None, kind: str, recipe: Recipe, rounds: int | None = None) -> Scorer:
-    """A scorer before calibration; `stop` decides the rounds of boosting, unless they are given. Trees correct the logistic."""
-    sample, shift = _sampled(examples, recipe.seed)
+def _learned(
+    examples: Examples, within: Mask, kind: str, recipe: Recipe, stop: Examples | None = None, rounds: int | None = None
+) -> Scorer:
+    """A scorer of the rows within, before calibration; `stop` decides the rounds of boosting, unless they are given. Trees correct the
+    logistic."""
+    sample, shift = _sampled(examples, within, recipe.seed)
     typical = np.median(sample.features[:: max(1, len(sample.label) // MOST_TYPICAL)], axis=0).astype(np.float32)
     base = _day_by_day(sample.base + shift, sample)
-    linear = fit_linear(sample.features, sample.label, base, recipe.scales, recipe.signs)
+    some = slice(None, None, 1 + len(base) // MOST_LINEAR)
+    linear = fit_linear(sample.features[some], sample.label[some], base[some], recipe.scales, recipe.signs)
     scorer = replace(bare_scorer(), kind=kind, typical=typical, linear=linear)
     if kind == LOGISTIC or rounds == 0:
         return scorer
     n, signs, groups = len(recipe.signs), recipe.signs, [list(range(len(recipe.signs)))]
     if examples.parts is not None:
         signs, groups = np.concatenate([signs, PART_SIGNS, [0]]).astype(np.int8), [*groups, list(range(n, n + N_PARTS + 1))]
-    until = None if stop is None else _lessons(stop, _day_by_day(margins(scorer, stop), stop))
+    until = None if stop is None else _lessons(stop, _day_by_day(margins(scorer, stop, recipe.threads), stop))
     described, rounds = grow(
-        _lessons(sample, _day_by_day(margins(scorer, sample) + shift, sample)), signs, groups,
+        _lessons(sample, _day_by_day(margins(scorer, sample, recipe.threads) + shift, sample)), signs, groups,
         seed=recipe.seed, threads=recipe.threads, rounds=rounds or MOST_ROUNDS, until=until,
     )  # fmt: skip
     about_user, about_item = parted(described, n)
@@ -127,26 +149,32 @@ def _day_by_day(margin: FloatArray, examples: Examples) -> FloatArray:
     return margin + day_effects(margin, examples.label, examples.plan_us)
 
 
-def margins(scorer: Scorer, examples: Examples) -> FloatArray:
+def margins(scorer: Scorer, examples: Examples, threads: int = 1) -> FloatArray:
     """(n,) what the scorer says before calibration."""
-    margin = examples.base + scorer.user_part(examples.features)
+    starts = range(0, len(examples.base), ROWS_A_TASK)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(lambda at: scorer.user_part(examples.features[at : at + ROWS_A_TASK]), starts))
+    margin: FloatArray = examples.base + np.concatenate([np.zeros(0), *parts])
     return margin if examples.parts is None else margin + scorer.item_part()[cells_of(examples.parts)]
 
 
-def _sampled(examples: Examples, seed: int) -> tuple[Examples, float]:
-    """At most MOST_ROWS rows, every positive among them, and how much higher the log-odds are in the sample.
+def _sampled(examples: Examples, within: Mask, seed: int) -> tuple[Examples, float]:
+    """At most about MOST_ROWS of the rows within, and how much higher the log-odds are in the sample: of few positives all, and many times
+    as many negatives, which say nearly as much as all.
 
     With a share w of the negatives odds are 1/w times too high. Source: He et al., "Practical lessons from predicting clicks on ads at
     Facebook", ADKDD'14, section 6.3.
     """
-    positive = examples.label > 0
-    n_negative = len(positive) - int(positive.sum())
-    share = max(MOST_ROWS - int(positive.sum()), MOST_ROWS // 4) / max(n_negative, 1)
-    if share >= 1:
-        return examples, 0.0
-    kept = positive | (np.random.default_rng(seed).random(len(positive)) < share)
-    drawn = int((kept & ~positive).sum()) / n_negative
-    return examples.where(kept), -float(np.log(drawn))
+    positive, negative = within & (examples.label > 0), within & (examples.label <= 0)
+    hits, misses = int(positive.sum()), int(negative.sum())
+    of_hits = min(1.0, MOST_ROWS / 2 / max(hits, 1))
+    wanted = min(MOST_ROWS - of_hits * hits, max(NEGATIVES * hits, LEAST_ROWS))
+    of_misses = min(1.0, wanted / max(misses, 1))
+    if of_hits == of_misses == 1.0:
+        return examples.where(within), 0.0
+    kept = within & (np.random.default_rng(seed).random(len(within)) < np.where(positive, of_hits, of_misses))
+    drawn = (kept & positive).sum() / hits, (kept & negative).sum() / misses
+    return examples.where(kept), float(np.log(drawn[0] / drawn[1]))
 
 
 def _lessons(examples: Examples, base: FloatArray) -> Lessons:

@@ -64,7 +64,9 @@ class SendOutcomes:
         return replace(self, item_rank=item_rank)
 
     def where(self, pick: npt.NDArray[np.bool_]) -> SendOutcomes:
-        """The sends that `pick` picks, and their items."""
+        """The sends that `pick` picks, and their items; no copy of all."""
+        if pick.all():
+            return self
         items = pick[self.of_item()]
         columns: dict[str, Any] = {name: getattr(self, name)[pick] for name in OF_SEND}
         columns |= {name: getattr(self, name)[items] for name in OF_ITEM}
