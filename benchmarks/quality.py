@@ -107,7 +107,8 @@ def new_items(bench: Bench) -> None:
     day, split = "2017-07-01", "2017-06-24"
     config = retail(bench, lambda item, at: random.Random(item).random() < HIDDEN and at < split)
     found, core = bench.run(config, "evaluate", "--as-of", day, "-k", "300")
-    for way, told in (("left out", found), ("listed", found["other_way"])):
+    for told in (found, found["other_way"]):
+        way = "left out" if told["counts"]["all"]["exclude_seen"] else "listed"
         for part in ("cold_items", "warm_items"):
             rows = [f"{name} {value['recall@300']:.4f}" for name, value in told["segments"]["all"][part].items()]
             print(f"{core:.0f} core-s; had items {way}; {part}: recall@300 {', '.join(rows)}", flush=True)

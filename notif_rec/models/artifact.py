@@ -20,7 +20,7 @@ from notif_rec.models.similar import Neighbours
 from notif_rec.store.arrays import write_array
 from notif_rec.store.files import sha256, whole_folder
 
-VERSION = 3
+VERSION = 4
 MANIFEST = "manifest.json"
 RETRAIN = "run `notif-rec train`"
 ITEMS = pa.schema([("item", pa.int32()), ("item_id", pa.string())])
@@ -34,6 +34,9 @@ ARRAYS: dict[str, type[np.generic]] = {
     "similar_offsets": np.int64,
     "similar_item": np.int32,
     "similar_weight": np.float32,
+    "alike_offsets": np.int64,
+    "alike_item": np.int32,
+    "alike_weight": np.float32,
     "fallback_score": np.float32,
     "fallback_source": np.int8,
     "fallback_order": np.int32,
@@ -92,6 +95,9 @@ def _arrays(channel: ChannelModel) -> dict[str, npt.NDArray[Any]]:
         "similar_offsets": channel.similar.offsets,
         "similar_item": channel.similar.item_index,
         "similar_weight": channel.similar.weight,
+        "alike_offsets": channel.alike.offsets,
+        "alike_item": channel.alike.item_index,
+        "alike_weight": channel.alike.weight,
         "fallback_score": channel.fallback.score,
         "fallback_source": channel.fallback.source,
         "fallback_order": channel.fallback.order,
@@ -164,8 +170,7 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
         got["item_factors"].shape == (n_items, got["user_factors"].shape[1])
         and got["item_gram"].shape == 2 * got["item_mean"].shape == 2 * got["item_factors"].shape[1:]
         and got["content"].shape == (n_items,)
-        and got["similar_offsets"].shape == (n_items + 1,)
-        and got["similar_item"].shape == got["similar_weight"].shape == (int(got["similar_offsets"][-1]),)
+        and all(_are_neighbours(got, kind, n_items) for kind in ("similar", "alike"))
         and got["fallback_score"].shape == got["fallback_source"].shape == got["fallback_order"].shape == (n_segments + 1, n_items)
     )
     if not shapes:
@@ -178,9 +183,15 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
         item_mean=got["item_mean"],
         content=got["content"],
         similar=Neighbours(got["similar_offsets"], got["similar_item"], got["similar_weight"]),
+        alike=Neighbours(got["alike_offsets"], got["alike_item"], got["alike_weight"]),
         fallback=Fallback(got["fallback_score"], got["fallback_source"], got["fallback_order"]),
         **{key: stated[key] for key in SCALARS},
     )
+
+
+def _are_neighbours(got: Mapping[str, npt.NDArray[Any]], kind: str, n_items: int) -> bool:
+    offsets, item, weight = (got[f"{kind}_{part}"] for part in ("offsets", "item", "weight"))
+    return offsets.shape == (n_items + 1,) and item.shape == weight.shape == (int(offsets[-1]),)
 
 
 def _listed(name: str, files: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from notif_rec.models.alike import fit_alike
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
 from notif_rec.models.blas import one_blas_thread
@@ -54,8 +55,9 @@ def fit_channel(
     factors = fit_als(user_items, als, threads=threads, progress=lambda done, total: report(f"{name}: factors", done, total))
     report(f"{name}: similar items", 0, 1)
     similar = fit_neighbours(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
+    alike = alike_of(evidence, user_items, settings, threads=threads)
     fallback = fallback_of(evidence, code, settings.transfer)
-    return assemble(name, code, settings, evidence, unit, user_items, als, factors, similar, fallback)
+    return assemble(name, code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
 
 
 def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, sparse.csr_matrix]:
@@ -75,14 +77,14 @@ def assemble(
     als: AlsSettings,
     factors: tuple[Factors, Factors],
     similar: Neighbours,
+    alike: Neighbours,
     fallback: Fallback,
 ) -> ChannelModel:
     """The channel's model from its fitted parts and the items' texts."""
     users, items = factors
     content, texts = np.zeros(len(items), dtype=np.float32), evidence.texts
     if texts is not None and texts.words.nnz and settings.text_worth > 0:
-        likes = np.asarray(user_items.sum(axis=0), dtype=np.float64).ravel()
-        items, content = with_text(texts, items, likes, settings.text_worth)
+        items, content = with_text(texts, items, likes_of(user_items), settings.text_worth)
     degree = np.diff(user_items.indptr)
     return ChannelModel(
         name=name,
@@ -102,6 +104,7 @@ def assemble(
         item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
         content=content,
         similar=similar,
+        alike=alike,
         fallback=fallback,
         n_users=int((degree > 0).sum()),
         n_items=len(np.unique(user_items.indices)),
@@ -123,6 +126,20 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
         bias=settings.bias,
         solver=settings.solver,
     )
+
+
+def likes_of(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+    """(n_items,) typical pairs that each item has."""
+    return np.asarray(user_items.sum(axis=0), dtype=np.float64).ravel()
+
+
+def alike_of(evidence: Evidence, user_items: sparse.csr_matrix, settings: ModelSettings, *, threads: int = 1) -> Neighbours:
+    """The known items that speak for new ones; none without text."""
+    texts = evidence.texts
+    if texts is None or not texts.words.nnz or settings.text_worth == 0:
+        return no_neighbours(evidence.n_items)
+    likes = likes_of(user_items)
+    return fit_alike(texts.words, likes, texts.new(likes), threads=threads)
 
 
 def no_neighbours(n_items: int) -> Neighbours:

@@ -52,8 +52,8 @@ class ChannelModel:
     exponent: as fitted, for fold-in. bias: whether column 0 of the factors is 1 for every user. blend: share of similar items in
     taste. trend: weight of what `fallback` says of everybody, beside taste; prior: pairs that it is worth besides.
     user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,) float32, how far an item is new and placed
-    by its text, 1 to 0. item_gram (f, f) and item_mean (f,) float64: YᵀY and mean of the item factors. n_*: users, items and pairs
-    with an own event or any other.
+    by its text, 1 to 0. alike: the known items that speak for each new one among similar items. item_gram (f, f) and item_mean (f,)
+    float64: YᵀY and mean of the item factors. n_*: users, items and pairs with an own event or any other.
     """
 
     name: str
@@ -73,6 +73,7 @@ class ChannelModel:
     item_mean: npt.NDArray[np.float64]
     content: npt.NDArray[np.float32]
     similar: Neighbours
+    alike: Neighbours
     fallback: Fallback
     n_users: int
     n_items: int

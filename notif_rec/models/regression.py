@@ -16,7 +16,7 @@ from scipy import sparse
 
 from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.settings import SimilarSettings
-from notif_rec.models.similar import MAX_PROFILE, Neighbours, fit_similar, trim_profiles
+from notif_rec.models.similar import MAX_PROFILE, Neighbours, fit_similar, matrix_of, neighbours_of, trim_profiles
 
 USER_EXPONENT = 0.25  # how much a user with a long history counts for less
 SUPPORT_EXPONENT = 0.5  # how much popularity counts against an item that might foretell another
@@ -100,18 +100,6 @@ def _co_occurrence(user_items: sparse.csr_matrix, threads: int) -> tuple[Neighbo
     of_pair = np.repeat(per_user, np.diff(walk.indptr))
     diagonal = np.bincount(walk.indices, weights=of_pair * walk.data.astype(np.float64) ** 2, minlength=n_items).astype(np.float64)
     return fit_similar(walk, plain, threads=threads), diagonal, float(of_pair.mean())
-
-
-def matrix_of(near: Neighbours) -> sparse.csr_matrix:
-    """Neighbours as a sparse matrix."""
-    n_items = len(near.offsets) - 1
-    return sparse.csr_matrix((near.weight, near.item_index, near.offsets), shape=(n_items, n_items))
-
-
-def neighbours_of(matrix: sparse.csr_matrix) -> Neighbours:
-    """A sparse matrix as neighbours."""
-    rows = matrix.tocsr().sorted_indices()
-    return Neighbours(rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data.astype(np.float32))
 
 
 def _scaled(matrix: sparse.csr_matrix, degree: npt.NDArray[np.float64], share: float) -> sparse.csr_matrix:

@@ -42,17 +42,41 @@ def fit_similar(user_items: sparse.csr_matrix, settings: SimilarSettings, *, thr
     user_items: (n_users, n_items) positive weights. Memory: `threads` blocks of n_items, and the result.
     """
     walk = trim_profiles(user_items, MAX_PROFILE)
-    there, back, target = _transitions(walk, settings)
-    n_items = user_items.shape[1]
-    k = min(settings.neighbours, n_items)
-    starts = range(0, n_items, BLOCK)
+    per_user = np.maximum(np.asarray(walk.sum(axis=1), dtype=np.float64).ravel(), 1e-12)
+    per_item = np.maximum(np.asarray(walk.sum(axis=0), dtype=np.float64).ravel(), 1e-12)
+    there = sparse.diags(per_item**-settings.source_exponent) @ walk.T.tocsr()
+    back = sparse.diags(per_user**-settings.user_exponent) @ walk
+    return nearest(there, back, (per_item**-settings.target_exponent).astype(np.float32), settings.neighbours, threads=threads)
+
+
+def nearest(
+    there: sparse.csr_matrix, back: sparse.csr_matrix, target: npt.NDArray[np.float32], most: int, *, threads: int = 1
+) -> Neighbours:
+    """The `most` heaviest columns of each row of there · back · diag(target), itself left out; ties by item index.
+
+    there: (n_items, n_between), back: (n_between, n_items), both positive. Memory: `threads` blocks of n_items, and the result.
+    """
+    n_items = len(target)
+    k = min(most, n_items)
+    rows_there, rows_back = _rows(there), _rows(back)
 
     def rows(start: int) -> Block:
-        stop = min(start + BLOCK, n_items)
-        return cast(Block, _nearest(start, stop, k, there, back, target))
+        return cast(Block, _nearest(start, min(start + BLOCK, n_items), k, rows_there, rows_back, target))
 
     with ThreadPoolExecutor(threads) as pool:
-        return _join(pool.map(rows, starts), n_items)
+        return _join(pool.map(rows, range(0, n_items, BLOCK)), n_items)
+
+
+def matrix_of(near: Neighbours) -> sparse.csr_matrix:
+    """Neighbours as a sparse matrix."""
+    n_items = len(near.offsets) - 1
+    return sparse.csr_matrix((near.weight, near.item_index, near.offsets), shape=(n_items, n_items))
+
+
+def neighbours_of(matrix: sparse.csr_matrix) -> Neighbours:
+    """A sparse matrix as neighbours."""
+    rows = matrix.tocsr().sorted_indices()
+    return Neighbours(rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data.astype(np.float32))
 
 
 def trim_profiles(user_items: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
@@ -67,15 +91,6 @@ def trim_profiles(user_items: sparse.csr_matrix, most: int) -> sparse.csr_matrix
         keep[first + order[most:]] = False
     indptr = np.concatenate([[0], np.cumsum(keep)])[user_items.indptr]
     return sparse.csr_matrix((user_items.data[keep], user_items.indices[keep], indptr), shape=user_items.shape)
-
-
-def _transitions(walk: sparse.csr_matrix, settings: SimilarSettings) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
-    per_user = np.maximum(np.asarray(walk.sum(axis=1), dtype=np.float64).ravel(), 1e-12)
-    per_item = np.maximum(np.asarray(walk.sum(axis=0), dtype=np.float64).ravel(), 1e-12)
-    there = sparse.diags(per_item**-settings.source_exponent) @ walk.T.tocsr()
-    back = sparse.diags(per_user**-settings.user_exponent) @ walk
-    target = (per_item**-settings.target_exponent).astype(np.float32)
-    return _rows(there), _rows(back), target
 
 
 def _rows(matrix: sparse.csr_matrix) -> _Rows:

@@ -22,6 +22,23 @@ STEPS = 30
 SMALL = 1e-30
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What items say of themselves. words: (n_items, n_words) TF-IDF. around: (n_items,) share of the past that the item was there."""
+
+    words: sparse.csr_matrix
+    around: npt.NDArray[np.float64]
+
+    def known(self, evidence: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Typical pairs that each item's record is worth; to have been around without being liked is evidence too."""
+        liked = evidence[evidence > 0]
+        return np.asarray(evidence + self.around * (liked.mean() if len(liked) else 0.0), dtype=np.float64)
+
+    def new(self, evidence: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """(n_items,) how new each item is, 1 to 0; 0 where it says nothing of itself."""
+        return np.where(np.diff(self.words.indptr) > 0, 1 / (1 + self.known(evidence)), 0.0)
+
+
 def read_texts(con: duckdb.DuckDBPyConnection, item_codes: npt.NDArray[np.int32], since: datetime, as_of: datetime) -> Texts:
     """The texts of items (codes of the store, in that order), from a store connection; since: when the past begins.
 
@@ -101,26 +118,15 @@ def foretold(
     return found
 
 
-@dataclass(frozen=True)
-class Texts:
-    """What items say of themselves. words: (n_items, n_words) TF-IDF. around: (n_items,) share of the past that the item was there."""
-
-    words: sparse.csr_matrix
-    around: npt.NDArray[np.float64]
-
-
 def with_text(
     texts: Texts, items: npt.NDArray[np.float32], evidence: npt.NDArray[np.floating], worth: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Item factors between what events taught and what the text foretells, and (n_items,) how new each item is, 1 to 0.
 
-    The text counts as `worth` typical pairs. To have been around without being liked is evidence too: as much as an item
-    typically has. Where an item is new, its factors are brought to the length of those that speak from evidence.
+    The text counts as `worth` typical pairs. Where an item is new, its factors are brought to the length of those that speak from evidence.
     """
-    typical = float(evidence[evidence > 0].mean()) if (evidence > 0).any() else 0.0
-    known = evidence + texts.around * typical
-    worded = np.diff(texts.words.indptr) > 0
-    share, new = np.where(worded, worth / (known + worth), 0.0), np.where(worded, 1 / (1 + known), 0.0)
+    new = texts.new(evidence)
+    share = np.where(new > 0, worth / (texts.known(evidence) + worth), 0.0)
     expected = foretold(texts.words, items, evidence)
     heard = (evidence / (evidence + LOUD))[:, None]
     size = float((heard * expected**2).sum())

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
-from notif_rec.models.fit import Evidence, assemble, confidence, fallback_of, no_neighbours, resolve_als
+from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, fallback_of, no_neighbours, resolve_als
 from notif_rec.models.metrics import Targets, per_user
 from notif_rec.models.model import ChannelModel, Fallback
 from notif_rec.models.regression import fit_regression, item_degree, mix
@@ -90,7 +90,9 @@ class Bench:
         fallback: Fallback = self._part("fallback", lately, lambda: fallback_of(evidence, self.code, settings.transfer))
         repeat = settings.similar.repeat if situation.asked.exclude is None else 0.0
         similar = self._similar(settings, base, user_items, repeat)
-        return assemble(self.name, self.code, settings, evidence, unit, user_items, als, factors, similar, fallback)
+        worth = (base, settings.text_worth > 0)
+        alike = self._part("alike", worth, lambda: alike_of(evidence, user_items, settings, threads=self.threads))
+        return assemble(self.name, self.code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
 
     def _factors(self, user_items: sparse.csr_matrix, als: AlsSettings) -> tuple[Factors, Factors]:
         return fit_als(user_items, als, threads=self.threads, progress=lambda done, total: self._step("factors", done, total))

@@ -16,7 +16,6 @@ from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
 
 __all__ = ["SOURCES", "Candidates", "Lists", "retrieve"]
 
-MOST_BLEND = 0.9  # with more of the walk, new items are not made longer still
 LEAST_EVIDENCE = 0.1  # typical pairs: fewer are as good as none
 MOSTLY = 0.5  # an item whose factors are mostly its text's is called content
 
@@ -99,7 +98,7 @@ def _known_users(
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
     trend, trust = _trend(model), _trust(model, weights)
     scaled = np.column_stack([vectors * factor[:, None], trust]).astype(np.float32)  # one more factor, on which users agree
-    chosen = top_k(scaled, np.column_stack([_items(model), trend]), k, allowed, _walk(model, weights), threads=threads)
+    chosen = top_k(scaled, np.column_stack([model.item_factors, trend]), k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
     result.score[rows] = chosen.score - (mean * factor)[:, None]
     result.source[rows] = _sources(model, chosen, result.score[rows], trust[:, None] * trend[chosen.item])
@@ -110,16 +109,6 @@ def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple
     covariance = model.item_gram / max(len(model.item_factors), 1) - np.outer(model.item_mean, model.item_mean)
     mean, variance = _moments(vectors, np.asarray(model.item_mean), covariance)
     return mean, np.sqrt(np.maximum(variance, 0))
-
-
-def _items(model: ChannelModel) -> npt.NDArray[np.float32]:
-    """Item factors; of new items, to which no walk leads yet, so much longer that ALS speaks for the walk's share too."""
-    new = np.flatnonzero(model.content > 0)
-    if not len(new) or model.blend == 0:
-        return model.item_factors
-    items = model.item_factors.copy()
-    items[new] *= (1 + model.content[new] * min(model.blend, MOST_BLEND) / (1 - min(model.blend, MOST_BLEND)))[:, None]
-    return items
 
 
 def _trend(model: ChannelModel) -> npt.NDArray[np.float32]:
@@ -137,18 +126,20 @@ def _trust(model: ChannelModel, weights: sparse.csr_matrix) -> npt.NDArray[np.fl
 
 
 def _walk(model: ChannelModel, weights: sparse.csr_matrix) -> Walk | None:
-    near = model.similar
+    near, alike = model.similar, model.alike
     if model.blend == 0 or not len(near.item_index):
         return None
     profile = (weights.indptr.astype(np.int64), weights.indices.astype(np.int32), weights.data.astype(np.float32))
-    return Walk(float(model.blend), *profile, near.offsets, near.item_index, near.weight)
+    new = np.flatnonzero(np.diff(alike.offsets) > 0).astype(np.int32)
+    rows = np.append(alike.offsets[new], alike.offsets[-1])  # rows between them are empty
+    return Walk(float(model.blend), *profile, near.offsets, near.item_index, near.weight, new, rows, alike.item_index, alike.weight)
 
 
 def _sources(model: ChannelModel, chosen: Chosen, score: npt.NDArray[np.float64], lately: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
     """The strongest part of each score, `lately` that of what is popular; a new item is its text's."""
     taste = score - chosen.walked - lately
     source = np.where((chosen.walked != 0) & (chosen.walked > taste), SIMILAR, ALS)
-    source[(model.content[chosen.item] > MOSTLY) & (source == ALS)] = CONTENT
+    source[model.content[chosen.item] > MOSTLY] = CONTENT
     by_crowd = lately > np.maximum(taste, chosen.walked)
     source[by_crowd] = model.fallback.source[-1][chosen.item[by_crowd]]
     source[chosen.item < 0] = -1

@@ -40,6 +40,7 @@ class Walk(NamedTuple):
     """What similar items add to each user's scores: share × z(Σ over the profile of weight × neighbour's weight).
 
     z is over all items. offsets, item, weight: the profile of each user. near_*: the neighbours of each item, CSR over all items.
+    new: items to which no such road leads yet; each is added what its known likes got, alike_weight times, rows of a CSR as long as `new`.
     """
 
     share: float
@@ -49,6 +50,10 @@ class Walk(NamedTuple):
     near_offsets: Ints
     near_item: Items
     near_weight: Vectors
+    new: Items
+    alike_offsets: Ints
+    alike_item: Items
+    alike_weight: Vectors
 
 
 class Allowed(NamedTuple):
@@ -138,8 +143,8 @@ def _table(items: Vectors, allowed: Allowed) -> _Table:
 
 
 def _no_walk(n_users: int, n_items: int) -> Walk:
-    item, weight = np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return Walk(0.0, np.zeros(n_users + 1, np.int64), item, weight, np.zeros(n_items + 1, np.int64), item, weight)
+    item, weight, none = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64)
+    return Walk(0.0, np.zeros(n_users + 1, np.int64), item, weight, np.zeros(n_items + 1, np.int64), item, weight, item, none, item, weight)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -195,12 +200,15 @@ def _choose(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _walk(walked: Vectors, u: int, walk: Walk) -> None:
-    """walked (n_items,) = Σ over user u's profile of weight × neighbour's weight, added in a fixed order."""
+    """walked (n_items,) = Σ over user u's profile of weight × neighbour's weight, then what that says of new items, in a fixed order."""
     walked[:] = 0.0
     for p in range(walk.offsets[u], walk.offsets[u + 1]):
         weight = walk.weight[p]
         for q in range(walk.near_offsets[walk.item[p]], walk.near_offsets[walk.item[p] + 1]):
             walked[walk.near_item[q]] += weight * walk.near_weight[q]
+    for i in range(walk.new.shape[0]):
+        for q in range(walk.alike_offsets[i], walk.alike_offsets[i + 1]):
+            walked[walk.new[i]] += walk.alike_weight[q] * walked[walk.alike_item[q]]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz"})  # type: ignore[untyped-decorator]

@@ -51,7 +51,7 @@ def test_a_model_comes_back_as_it_was(model: Model, folder: Path) -> None:
     for channel in model.channels:
         for field in fields(model.channels[channel]):
             then, now = getattr(model.channels[channel], field.name), getattr(again.channels[channel], field.name)
-            if field.name in ("similar", "fallback"):
+            if field.name in ("similar", "alike", "fallback"):
                 assert all(np.array_equal(a, b) for a, b in zip(vars(then).values(), vars(now).values(), strict=True))
             else:
                 assert np.array_equal(then, now), field.name

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from notif_rec.models import regression
-from notif_rec.models.regression import fit_neighbours, fit_regression, matrix_of, without_self
+from notif_rec.models.regression import fit_neighbours, fit_regression, without_self
 from notif_rec.models.settings import SimilarSettings
-from notif_rec.models.similar import fit_similar
+from notif_rec.models.similar import fit_similar, matrix_of
 
 
 def oracle(x: np.ndarray, s: SimilarSettings) -> np.ndarray:

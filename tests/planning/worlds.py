@@ -193,7 +193,7 @@ def channel_model(name: str, code: int, users: np.ndarray, items: np.ndarray) ->
     popular = Fallback(np.ones((1, n), np.float32), np.zeros((1, n), np.int8), np.arange(n, dtype=np.int32)[None, :])
     return ChannelModel(
         name, code, 0.5, 1.0, 0.01, 0.005, 1.0, False, 0.0, 0.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0),
-        np.zeros(n, np.float32), empty, popular, len(users), n, 0,
+        np.zeros(n, np.float32), empty, empty, popular, len(users), n, 0,
     )  # fmt: skip
 
 

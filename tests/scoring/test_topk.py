@@ -32,7 +32,10 @@ def some_walk(rng: np.random.Generator, n: int, m: int, share: float = 0.4) -> W
     own = sparse.random(n, m, 0.2, format="csr", dtype=np.float32, random_state=rng)
     near = sparse.random(m, m, 0.3, format="csr", dtype=np.float32, random_state=rng)
     own.sort_indices(), near.sort_indices()
-    return Walk(share, own.indptr.astype(np.int64), own.indices, own.data, near.indptr.astype(np.int64), near.indices, near.data)
+    new, like = np.arange(0, m, 5, dtype=np.int32), np.arange(1, m, 5, dtype=np.int32)[: len(range(0, m, 5))]
+    alike = (new[: len(like)], np.arange(len(like) + 1), like, np.full(len(like), 0.7, np.float32))
+    roads = (near.indptr.astype(np.int64), near.indices, near.data, *alike)
+    return Walk(share, own.indptr.astype(np.int64), own.indices, own.data, *roads)
 
 
 def oracle(users: np.ndarray, items: np.ndarray, k: int, allowed: Allowed, walk: Walk | None) -> list[list[tuple[float, int]]]:
@@ -43,6 +46,7 @@ def oracle(users: np.ndarray, items: np.ndarray, k: int, allowed: Allowed, walk:
         own = sparse.csr_matrix((walk.weight, walk.item, walk.offsets), shape=(n, m)).toarray().astype(np.float64)
         near = sparse.csr_matrix((walk.near_weight, walk.near_item, walk.near_offsets), shape=(m, m)).toarray().astype(np.float64)
         sums = own @ near
+        sums[:, walk.new] += walk.alike_weight * sums[:, walk.alike_item]  # one known item speaks for each
         spread = sums.std(axis=1, keepdims=True)
         scores += np.where(spread > 0, walk.share * (sums - sums.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1), 0)
     result = []
