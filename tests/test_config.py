@@ -264,6 +264,22 @@ BROKEN = {
     "NUL": ("seed: 1\nlead: \0\n", ["c.yml:2: the character U+0000 does not belong in a text"]),
     "nested without end": ("[" * 500, ["c.yml:1: nested deeper than 20 levels"]),
     "as large as a data file": ("#" * (1 << 20) + "#", ["c.yml: larger than 1 MB"]),
+    "a negative week": (
+        "channels: {push: {consent: yes, weekly: {budget: -1}}}\n",
+        ["c.yml:1: channels.push.weekly.budget: -1 is not at least 0"],
+    ),
+    "a week without budget": (
+        "channels: {push: {consent: yes, weekly: {at_most: 3}}}\n",
+        ["c.yml:1: channels.push.weekly: the key 'budget' is missing"],
+    ),
+    "owed more than allowed": (
+        "channels: {push: {consent: yes, weekly: {budget: 9, at_least: 3, at_most: 2}}}\n",
+        ["c.yml:1: channels.push.weekly: at_least 3 is above at_most 2: no user can have both"],
+    ),
+    "a week in plans of two": (
+        "horizon: 2w\nchannels: {push: {consent: yes, weekly: {budget: 9}}}\n",
+        ["c.yml:2: channels.push.weekly: a budget a week, but plans of 2w; a horizon of 7d at most can keep it"],
+    ),
     "an endless number": ("seed: " + "9" * 5000, ["c.yml:1: seed: '" + "9" * 56 + "... is not a whole number"]),
 }
 

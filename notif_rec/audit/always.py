@@ -93,6 +93,19 @@ SELECT send_key, "user", channel, format('{:g} {} {} over a quota of {:g}', n, $
 WHERE n > $maximum + 1e-6 AND mine
 """
 
+# Of all users together one send stands for all; of one user each of the plan's own.
+WEEKLY = """
+WITH inside AS (
+  SELECT send_key, any_value("user") AS "user", any_value(plan_id) = $plan AS mine FROM ledger
+  WHERE (NOT released OR confirmed) AND channel = $channel AND epoch_us(send_at) >= $since AND epoch_us(send_at) < $end
+  GROUP BY send_key HAVING NOT bool_and(item_class = 'transactional')),
+counts AS (SELECT *, count(*) OVER () AS n, count(*) OVER (PARTITION BY "user") AS own FROM inside)
+SELECT min(send_key), arg_min("user", send_key), $channel, format('{} sends a week, the budget is {}', any_value(n), $maximum)
+FROM counts WHERE mine AND n > $maximum HAVING count(*) > 0
+UNION ALL
+SELECT send_key, "user", $channel, format('{} sends a week to one user, at most {}', own, $most) FROM counts WHERE mine AND own > $most
+"""
+
 NO_ZONE = """
 SELECT o.send_key, o."user", o.channel, 'the user has no time zone' FROM ours o LEFT JOIN users u ON u."user" = o."user"
 WHERE u.timezone IS NULL AND list_contains($channels, o.channel)
@@ -113,6 +126,10 @@ def always_checks(config: Mapping[str, Any], as_of_us: int, plan_id: str) -> Ite
         yield Check("consent", CONSENT, {"channel": name, "default": channel["consent"], "allowed": _allowed(config, name)})
         yield Check("items_per_send", SIZE, {"channel": name, "items": channel["items_per_send"]})
         yield Check("max_sends", MAX_SENDS, {"channel": name, "maximum": channel["max_sends"], "as_of": as_of_us, "end": end})
+        if (weekly := channel.get("weekly")) is not None:
+            most = 1_000_000 if weekly["at_most"] is None else weekly["at_most"]
+            span = {"since": end - span_us("7d"), "end": end}
+            yield Check("weekly_budget", WEEKLY, {"channel": name, "plan": plan_id, "maximum": weekly["budget"], "most": most, **span})
         if channel.get("exclude_seen", True):
             yield Check("seen", SEEN, {"channel": name, "as_of": as_of_us, "taste": taste})
     for quota in config.get("quotas") or []:

@@ -39,6 +39,7 @@ def command(settings: Settings, user: str, plan: str, item: str | None, channel:
         f"user {result.user_id} in plan {result.plan_id} ({result.state}, as of {utc(result.as_of)})\n"
         f"time zone {facts['timezone']} · consent: {consent} · {facts['known_sends']} known sends · {facts['seen_items']} items seen"
     )
+    text += "".join(f"\n{channel}: {words}" for channel, words in facts.get("weekly", {}).items())
     shown = [f for f in result.fates if everything or f.rank <= SHOWN or (f.send_at is not None and not f.reasons)]
     moved = Table(MOVED, [row for fate in shown for row in _moved(fate, everything)], "What raised and lowered the probabilities")
     tables = [_table(shown), *([moved] if moved.rows else [])]

@@ -61,13 +61,24 @@ def show_plan(settings: Settings, manifest: Mapping[str, Any], told: dict[str, A
     text = (
         f"plan {manifest['plan_id']}: {'  '.join(f'+ {n:,} {c}' for c, n in sends.items())}  − {sum(dropped.values()):,} dropped\n"
         f"value {manifest['value']:,.2f} of at most {manifest['bound']:,.2f} (gap {manifest['gap']:.3%})\n"
-        f"{_pruned(manifest)}Nothing has been reserved. Run: notif-rec apply {manifest['plan_id']}"
+        f"{_weekly(manifest)}{_pruned(manifest)}Nothing has been reserved. Run: notif-rec apply {manifest['plan_id']}"
     )
     by_channel = manifest["dropped_by_channel"]
     rows = [(reason, *(by_channel[c].get(reason, 0) for c in sends), n) for reason, n in dropped.items()]
     show(settings, told, text=text, tables=[Table(("dropped because", *sends, "all"), rows)] if rows else [])
     for warning in manifest["warnings"]:
         note(settings, f"warning: {warning}")
+
+
+def _weekly(manifest: Mapping[str, Any]) -> str:
+    """How each weekly budget was shared out, a line a channel."""
+    lines = []
+    for channel, told in manifest.get("weekly", {}).items():
+        price = "nothing is left" if told["price"] is None else f"a further send must add {told['price']:.3g}"
+        price = price if told["granted"] < told["wanted"] else "every send that adds anything is granted"
+        week = f"{told['spent']:,} sent and {told['granted']:,} granted of {told['budget']:,} a week"
+        lines.append(f"{channel}: {week} to {told['users']:,} users; {price}\n")
+    return "".join(lines)
 
 
 def _pruned(manifest: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from notif_rec.planning.context import Overruled, PlanContext
 from notif_rec.planning.gains import increment_of
 from notif_rec.planning.grid import STEP_US, Grid, unpack
 from notif_rec.planning.offers import Considered, consider
-from notif_rec.planning.reasons import CLOSED, bit, by_precedence, reason_names
+from notif_rec.planning.pacing import words_of_shares
+from notif_rec.planning.reasons import CLOSED, WEEKLY, bit, by_precedence, reason_names
 from notif_rec.planning.unchosen import charges, fate_masks, places
-from notif_rec.planning.users import Users
 from notif_rec.policy.local_time import zone_codes
 from notif_rec.policy.rule import Cap, Filter, Moments, Rule, UserBatch
 from notif_rec.scoring.influence import Influence
@@ -84,7 +84,7 @@ def fates_of(user: pa.RecordBatch, context: PlanContext, sends: Sequence[Planned
     seen = consider(user, context, everything=True)
     own = choose(seen.offers, context)
     choice = own if sends is None else _as_planned(seen, own, sends, context)
-    masks, order, clock = fate_masks(seen, own, choice, context), by_precedence(context.rules), _Ahead(seen.users, context)
+    masks, order, clock = fate_masks(seen, own, choice, context), by_precedence(context.rules), _Ahead(seen, context)
     sent, shadow, charged = places(seen, choice.sent), places(seen, choice.shadow), charges(seen, context)
     ranking, found = seen.ranking, list[Fate]()
     for lane, channel in enumerate(context.lanes.channel.tolist()):
@@ -152,8 +152,9 @@ def _numbers(mask: np.uint64, order: IntArray) -> list[int]:
 class _Ahead:
     """What each rule alone allows over the 40 days from the plan's start."""
 
-    def __init__(self, users: Users, context: PlanContext) -> None:
-        self.users, self.context, self.names = users, context, reason_names(context.rules)
+    def __init__(self, seen: Considered, context: PlanContext) -> None:
+        self.users, self.context, self.names = seen.users, context, reason_names(context.rules)
+        users, self.shares = seen.users, words_of_shares(seen.offers, context)
         self.grid = Grid(context.grid.first_us, AHEAD_US // STEP_US)
         zones, zone, known = zone_codes(users.timezone, context.settings.timezone)
         self.clock = Clock(
@@ -168,7 +169,8 @@ class _Ahead:
     def reason(self, number: int, channel: int, item: int, charge: str) -> Reason:
         """The reason of that number for an item on a channel; `charge`: what the quotas charge for it, in words."""
         if not 0 <= number < len(self.context.rules):
-            return Reason(self.names[number], counter=charge if number == CLOSED else "")
+            words = {CLOSED: charge, WEEKLY: self.shares.get(self.context.names[channel], "")}
+            return Reason(self.names[number], counter=words.get(number, ""))
         rule = self.context.rules[number]
         if isinstance(rule, Cap):
             counter, closed = self._cap(number, item)

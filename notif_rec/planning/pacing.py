@@ -27,20 +27,19 @@ def paced(offers: Offers, context: PlanContext) -> Offers:
     """The offers with no more room on channels with a weekly budget than is due to each user now.
 
     Transactional sends count against no budget and need none. A user with offers of both kinds on a channel keeps its room, but of the
-    marketing messages only as many as are due, the most valuable ones.
+    marketing messages only as many as are due, the most valuable ones. Where none is due, none is left to choose from.
     """
     room, due, barred = offers.verdict.room.copy(), np.full(offers.verdict.room.shape, UNLIMITED), np.zeros(offers.n, np.bool_)
     owner, classes = offers.owner(), context.lanes.item_class[offers.lane]
     for channel, weekly in enumerate(context.weekly):
         if weekly is None or weekly.price is None:
             continue
-        demand = demand_of(offers, context, channel, weekly)
-        share = due_now(offers, context, channel, weekly, demand)
+        share = due_now(offers, context, channel, weekly, demand_of(offers, context, channel, weekly))
         binds, here = share < room[:, channel], context.lanes.channel[offers.lane] == channel
         due[binds, channel] = share[binds]
         both = np.bincount(owner[here & (classes != MARKETING)], minlength=offers.users.n) > 0
         room[:, channel] = np.where(binds & ~both, share, room[:, channel])
-        rows = np.flatnonzero(here & (classes == MARKETING) & (binds & both)[owner])
+        rows = np.flatnonzero(here & (classes == MARKETING) & (binds & (both | (share == 0)))[owner])
         barred[rows] = places_of(owner[rows], offers.content[rows], offers.value[rows]) >= share[owner[rows]]
     if (due == UNLIMITED).all():
         return offers
@@ -64,3 +63,28 @@ def due_now(offers: Offers, context: PlanContext, channel: int, weekly: Weekly, 
     made = np.bincount(own_sends(offers, context, channel, since), minlength=users.n)
     at_once = -(-k * settings.horizon_us // WEEK_US)
     return np.asarray(np.clip(np.minimum(k - demand.spent, fallen - made), 0, at_once), np.int64)
+
+
+def words_of_shares(offers: Offers, context: PlanContext) -> dict[str, str]:
+    """By channel with a settled budget, how the first user of the batch stands to it: `1 of 3 this week, none due yet`."""
+    told = {}
+    for channel, weekly in enumerate(context.weekly):
+        if weekly is None or weekly.price is None or not offers.users.n:
+            continue
+        demand = demand_of(offers, context, channel, weekly)
+        granted, due = int(weekly.granted(demand.slopes, demand.tie)[0]), int(due_now(offers, context, channel, weekly, demand)[0])
+        spent = int(demand.spent[0])
+        if due > 0:
+            word = f", {due} due now"
+        elif granted > 0:
+            word = ", none due yet"
+        elif spent >= weekly.most:
+            word = ", the most that a user gets"
+        elif not demand.reached[0]:
+            word = "; nothing could be sent now"
+        else:
+            adds = float(demand.slopes[0, 0]) if weekly.most else 0.0
+            price = "nothing is left of the budget" if np.isinf(weekly.price) else f"the price is {weekly.price:.3g}"
+            word = f"; one more adds {adds:.3g}, {price}"
+        told[context.names[channel]] = f"{spent} of {spent + granted} this week{word}"
+    return told

@@ -14,6 +14,7 @@ from notif_rec.config import Config, load_config
 from notif_rec.store.store import Store
 from notif_rec.strict_yaml import format_duration, load_yaml, read_text, refuse, write_yaml
 from notif_rec.workflows.quota_words import FIX, half_known_segments, unknown_words
+from notif_rec.workflows.weekly_budgets import budgets_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def check_config(path: Path, store: Path | None = None) -> CheckedConfig:
     where there is a `store` that would know them.
     """
     config = load_config(path)
+    budgets_of(config)
     remarks = _remarks(config)
     if config.quotas and store is not None and store.exists():
         with Store.open(store).connect() as connection:
@@ -55,6 +57,8 @@ def _remarks(config: Config) -> list[str]:
             found.append(f"channels.{name}.max_sends: 0 forbids the channel")
         elif not caps:
             found.append(f"channels.{name}: no frequency_cap binds it; each plan may send {channel.max_sends} per user")
+        if channel.weekly is not None and channel.weekly.budget == 0:
+            found.append(f"channels.{name}.weekly.budget: 0 forbids marketing on the channel")
     for number, rule in enumerate(config.rules):
         if getattr(rule, "max", None) == 0:
             found.append(f"rules.{number}: max: 0 forbids {', '.join(rule.channels) or 'every channel'}")

@@ -34,7 +34,7 @@ from notif_rec.tables import CLASSES
 from notif_rec.workflows.facts import facts_of, segment_map
 from notif_rec.workflows.increments import UPLIFT
 from notif_rec.workflows.quota_rooms import quotas_of
-from notif_rec.workflows.weekly import budgets_of
+from notif_rec.workflows.weekly_budgets import budgets_of
 
 DAY_US = 86_400_000_000
 LONGEST_MONTH_US = 32 * DAY_US

@@ -18,6 +18,8 @@ from notif_rec.planning.bucket import to_us
 from notif_rec.planning.context import EVERYBODY, PlanContext
 from notif_rec.planning.fates import Fate, PlannedSend, Reason, fates_of
 from notif_rec.planning.influenced import influences_on
+from notif_rec.planning.offers import make_offers
+from notif_rec.planning.pacing import words_of_shares
 from notif_rec.planning.prepare import prepare_bucket, read_shared
 from notif_rec.planning.reasons import AUDIENCE, CHANNEL, CLOSED, EXPIRED, FIXED, SEEN
 from notif_rec.planning.users import Users, unpack_users
@@ -76,7 +78,8 @@ def explain(store: Store, user_id: str, plan: str, item_id: str | None = None, c
         shown = _with_influences(shown, batch, context, every=item_id is not None)
     elif item_id is not None:
         shown = _not_a_candidate(context, batch, item_id, channel)
-    return Explanation(row.plan_id, row.as_of, row.state, user_id, _facts(batch, config), tuple(shown))
+    facts = _facts(batch, config) | ({"weekly": words_of_shares(make_offers(batch, context), context)} if context.weekly else {})
+    return Explanation(row.plan_id, row.as_of, row.state, user_id, facts, tuple(shown))
 
 
 def _as_planned(store: Store, row: PlanRow, config: Config, user_id: str, code: int) -> tuple[pa.RecordBatch, PlanContext]:

@@ -28,7 +28,7 @@ version: 1
 horizon: 24h
 events: {view: 1}
 channels:
-  push: {items_per_send: 2, max_sends: 2, consent: yes}
+  push: {items_per_send: 2, max_sends: 2, consent: yes, weekly: {budget: 4, at_most: 3}}
   email: {items_per_send: 2, max_sends: 2, consent: no}
 rules:
   - {rule: quiet_hours, channels: [push], from: "21:00", to: "08:00"}
@@ -165,6 +165,7 @@ PLANTED = {
     "items_per_send": _world(sends=[Send("ann", "push", NOON, ("a", "b", "c"))]),
     "quota": _world(sends=[Send("ann", "push", NOON, ("a",)), Send("ann", "push", NOON + 7 * HOUR, ("b",))]),
     "max_sends": _world(sends=[Send("ann", "push", AS_OF + h * HOUR, (i,)) for h, i in ((8, "a"), (14, "b"), (20, "c"))]),
+    "weekly_budget": _world(sends=[Send("ann", "push", NOON - day * DAY, (i,)) for day, i in ((1, "a"), (3, "b"), (5, "c"))]),
     "send_key": _world(sends=[Send("ann", "push", NOON, ("a",), key=str(uuid.UUID(int=7)))]),
     "holdout": _world(sends=[Send("cy", "push", NOON, ("a",))]),
     "back_off": _world(
@@ -195,6 +196,20 @@ def test_calendar_and_category_caps_are_told_apart(per: str, tmp_path: Path) -> 
         )
         wanted = "frequency_cap[3]"
     assert {f.rule for f in world.audited(tmp_path).violations} == {wanted}
+
+
+def test_a_week_ends_with_the_plans_horizon_and_holds_no_transactional_sends(tmp_path: Path) -> None:
+    def found(*sends: Send, **items: dict[str, Any]) -> set[str]:
+        result = _world(sends=list(sends), items=items).audited(tmp_path / uuid.uuid4().hex)
+        return {f.detail for f in result.violations if f.rule == "weekly_budget"}
+
+    at_most = [Send("ann", "push", AS_OF - (6 - day) * DAY, (i,)) for day, i in ((0, "a"), (3, "b"))]
+    assert found(*at_most) == set()  # four in all
+    assert found(*at_most, Send("ann", "push", AS_OF - 6 * DAY - HOUR, ("d",))) == set()
+    assert found(*at_most, Send("ann", "push", NOON - DAY, ("e",)), e={"item_class": "transactional"}) == set()
+    assert found(*at_most, Send("ann", "push", NOON - DAY, ("e",))) == {"5 sends a week, the budget is 4"}
+    more = [Send("ann", "push", NOON - day * DAY, ("e",)) for day in (1, 2)]
+    assert found(*at_most, *more) == {"6 sends a week, the budget is 4", "4 sends a week to one user, at most 3"}
 
 
 def test_what_only_later_facts_break_is_overtaken(tmp_path: Path) -> None:

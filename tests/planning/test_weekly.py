@@ -143,8 +143,8 @@ def weeks(told: list[Counter[int]]) -> list[int]:
 
 
 def test_days_in_a_row_never_exceed_the_budget_and_use_it_evenly() -> None:
-    budget = 84
-    told = live(crowd(60), budget, 18)
+    budget = 56
+    told = live(crowd(40), budget, 15)
     assert max(weeks(told)) <= budget
     assert min(weeks(told)[7:]) >= 0.9 * budget, "the budget lies idle"
     daily = [sum(sent.values()) for sent in told]
@@ -152,7 +152,7 @@ def test_days_in_a_row_never_exceed_the_budget_and_use_it_evenly() -> None:
 
 
 def test_a_plan_that_forgets_what_it_sent_is_caught() -> None:
-    assert max(weeks(live(crowd(60), 84, 12, forget=True))) > 84
+    assert max(weeks(live(crowd(40), 56, 9, forget=True))) > 56
 
 
 def test_budget_zero_sends_no_marketing_and_every_transactional_item() -> None:
