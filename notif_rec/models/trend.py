@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 def choose_half_life(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64], n_items: int) -> timedelta:
     """Of HALF_LIVES the one whose decayed counts, before each of the newest days, make that day's signs most likely.
 
-    item, at_us: one entry a sign of taste. With too few signs to tell, DEFAULT.
+    item, at_us: one entry a sign of taste. Of a short past the newer half is foretold; with too few signs to tell, DEFAULT. Signs of
+    items that nobody had yet say nothing: what comes new is no matter of how fast the old fades.
     """
     if len(at_us) > MOST_SIGNS:
         newest = np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
@@ -29,28 +30,31 @@ def choose_half_life(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64]
     if not len(at_us):
         return DEFAULT
     days_ago = (int(at_us.max()) - at_us) // SLICE_US
-    told = days_ago < SLICES
-    if told.sum() < LEAST_SIGNS or told.all():
+    slices = min(SLICES, (int(days_ago.max()) + 1) // 2)
+    if (days_ago < slices).sum() < LEAST_SIGNS:
         return DEFAULT
     order = np.argsort(days_ago, kind="stable")
-    item, age, days = item[order], (int(at_us.max()) - at_us[order]) / SLICE_US, days_ago[order]
-    start = np.searchsorted(days, np.arange(SLICES + 1))
-    before = np.bincount(item[start[SLICES] :], minlength=n_items) + 1.0 / n_items
-    likely = [_likelihood(item, age, start, before / before.sum(), half_life, n_items) for half_life in HALF_LIVES]
+    item, age = item[order], (int(at_us.max()) - at_us[order]) / SLICE_US
+    start = np.searchsorted(days_ago[order], np.arange(slices + 1))
+    likely = [_likelihood(item, age, start, half_life, n_items) for half_life in HALF_LIVES]
     return HALF_LIVES[len(likely) - 1 - int(np.argmax(likely[::-1]))]
 
 
-def _likelihood(
-    item: npt.NDArray[np.integer], age: Floats, start: npt.NDArray[np.integer], all_time: Floats, half_life: timedelta, n_items: int
-) -> float:
-    """Σ log share of the signs of each day, oldest first, by what came before that day. age: days before the newest sign, ascending."""
-    rate = timedelta(days=1) / half_life
-    old = slice(start[SLICES], None)
-    counts = np.bincount(item[old], weights=np.exp2(-(age[old] - SLICES) * rate), minlength=n_items)  # as it is SLICES days ago
+def _likelihood(item: npt.NDArray[np.integer], age: Floats, start: npt.NDArray[np.integer], half_life: timedelta, n_items: int) -> float:
+    """Σ log share of the signs of each day, oldest first, by what came before that day. age: days before the newest sign, ascending.
+
+    start: where the signs of each day begin, the newest day first; behind the last lies what is never foretold.
+    """
+    rate, slices = timedelta(days=1) / half_life, len(start) - 1
+    old = slice(start[slices], None)
+    ever = np.bincount(item[old], minlength=n_items).astype(np.float64)
+    counts = np.bincount(item[old], weights=np.exp2(-(age[old] - slices) * rate), minlength=n_items)  # as it is then
     total = 0.0
-    for day in range(SLICES - 1, -1, -1):
+    for day in range(slices - 1, -1, -1):
         inside = slice(start[day], start[day + 1])
-        share = (counts + RECENT_PRIOR * all_time) / (counts.sum() + RECENT_PRIOR)
-        total += float(np.log(share[item[inside]]).sum())
+        asked = item[inside][ever[item[inside]] > 0]
+        share = (counts + RECENT_PRIOR * ever / ever.sum()) / (counts.sum() + RECENT_PRIOR)
+        total += float(np.log(share[asked]).sum())
+        ever += np.bincount(item[inside], minlength=n_items)
         counts = counts * np.exp2(-rate) + np.bincount(item[inside], weights=np.exp2(-(age[inside] - day) * rate), minlength=n_items)
     return total

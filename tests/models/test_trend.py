@@ -40,3 +40,17 @@ def test_too_few_signs_tell_nothing(n: int) -> None:
 
 def test_signs_of_one_moment_tell_nothing() -> None:
     assert choose_half_life(np.arange(500), np.zeros(500, np.int64), 500) == DEFAULT and DEFAULT in HALF_LIVES
+
+
+@pytest.mark.parametrize("days", [4, 10, 13])
+def test_a_past_of_a_few_days_is_enough(days: int) -> None:
+    item, at = world(0.1, days)
+    assert choose_half_life(item, at, int(item.max()) + 1) <= timedelta(hours=12)
+
+
+def test_what_comes_new_does_not_say_how_fast_the_old_fades() -> None:
+    """Half of each day's signs fall on items of that day alone, of which nothing can be known; the others never fade."""
+    rng = np.random.default_rng(3)
+    at = rng.random(12_000) * 60
+    item = np.where(rng.random(len(at)) < 0.5, 50 + (at * 100).astype(np.int64), rng.integers(0, 50, len(at)))
+    assert choose_half_life(item, (at * SLICE_US).astype(np.int64), int(item.max()) + 1) >= timedelta(days=30)
