@@ -22,8 +22,8 @@ FEWEST_ANSWERS = 20
 LONGEST_RUN = 10  # ignored sends in a row beyond which more change nothing
 SHORTEST_US, LONGEST_US = 0.02 * DAY_US, 60.0 * DAY_US
 CONTROL_SD, LINK_SD, SHAPE_SD, SPREAD_SD = 1.0, 1.0, 2.0, 1.0  # of what is believed beforehand
-CLOSE, PASSES = 1e-4, 40
-AT_95, EDGE, TRIES = 1.959963984540054, 0.02, 6
+CLOSE, CLOSE_TO_RIDGE, PASSES = 1e-4, 5e-3, 40
+AT_95, EDGE, TRIES = 1.959963984540054, 0.15, 6
 
 
 def fit_fatigue(channels: Sequence[str], history: SendHistory, written: Sequence[Written]) -> FatigueCurve:
@@ -135,12 +135,12 @@ class _Problem:
         away, tight = theta - self.mean, self.sd**-2.0
         return _Point(theta, total - 0.5 * float(away**2 @ tight), gradient - away * tight, information + np.diag(tight))
 
-    def climb(self, theta: FloatArray, fixed: int = -1) -> _Point:
-        """The top over all parameters, or over all but one, by Newton's method with halved steps."""
+    def climb(self, theta: FloatArray, fixed: int = -1, close: float = CLOSE) -> _Point:
+        """The top over all parameters, or over all but one, by Newton's method with halved steps, until one gains less than `close`."""
         here, at = self.at(theta), np.delete(np.arange(self.n), [fixed] if fixed >= 0 else [])
         for _ in range(PASSES):
             step = _newton(here.information[np.ix_(at, at)], here.gradient[at])
-            if here.gradient[at] @ step < CLOSE:
+            if here.gradient[at] @ step < close:
                 break
             size = 1.0
             while True:
@@ -151,9 +151,9 @@ class _Problem:
                 if there.total > here.total or size < 1e-3:
                     break
                 size *= 0.5
-            if there.total <= here.total:
+            here, before = (there if there.total > here.total else here), here.total
+            if here.total < before + close:
                 break
-            here = there
         return here
 
     def interval(self, best: _Point, place: int) -> Estimate:
@@ -169,11 +169,11 @@ class _Problem:
         for _ in range(TRIES):
             guess = theta.copy()
             guess[place], guess[at] = best.theta[place] + step, theta[at] + lean * (best.theta[place] + step - theta[place])
-            there = self.climb(guess, fixed=place)
+            there = self.climb(guess, fixed=place, close=CLOSE_TO_RIDGE)
             root = np.sqrt(max(2.0 * (best.total - there.total), 1e-12))
+            step, theta = step * min(max(AT_95 / root, 0.3), 3.0), there.theta
             if abs(root - AT_95) < EDGE:
                 break
-            step, theta = step * min(max(AT_95 / root, 0.3), 3.0), there.theta
         return float(best.theta[place] + step)
 
 
