@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from notif_rec.workflows.report import Report
@@ -22,6 +22,7 @@ svg text { fill: currentColor; font: 11px system-ui, sans-serif } .key span { ma
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .4em }
 @media print { details { display: none } body { max-width: none } }
 """
+WEEK = ("budget", "spent", "granted", "price")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -40,10 +41,17 @@ def page(report: Report) -> str:
     ]
     if told["prices"]:
         parts.append(_section("What quotas cost", _table("price of each quota", ("quota", "price"), sorted(told["prices"].items()))))
+    if told.get("weekly"):
+        parts.append(_section("What a week holds", _table("weekly budgets", ("channel", *WEEK), _weeks(told["weekly"]))))
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{_text(title)}</title>'
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     body = f"<body><main>{''.join(parts)}</main></body>"
     return f'<!doctype html>\n<html lang="en"><head>{head}{view}<style>{STYLE}</style></head>{body}</html>\n'
+
+
+def _weeks(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """A row a channel: its weekly budget, what of it was sent and is granted, and what a further send must add."""
+    return [(channel, *(week[word] if week[word] is not None else "nothing is left" for word in WEEK)) for channel, week in told.items()]
 
 
 def _facts(report: Report) -> str:
