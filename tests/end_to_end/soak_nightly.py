@@ -5,6 +5,7 @@ Not collected with the suite; `pytest tests/end_to_end/soak_nightly.py` runs it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -43,8 +44,14 @@ def _copy(desk: Desk, folder: Path, jobs: int = 1) -> Desk:
     return Desk(folder, jobs)
 
 
-def test_night_after_night_keeps_every_cap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [None, 40])
+def test_night_after_night_keeps_every_cap(tmp_path: Path, budget: int | None) -> None:
     desk, sent = open_shop(tmp_path / "shop", 60), 0
+    if budget is not None:
+        config = desk.folder / "notif_rec.yml"
+        policy = json.loads(config.read_text())
+        policy["channels"]["push"]["weekly"] = {"budget": budget}
+        desk.configure(policy)
     for night in range(NIGHTS):
         as_of = START + night * DAY
         told = desk.call("run", "--as-of", as_of.isoformat() + "Z")
