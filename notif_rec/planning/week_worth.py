@@ -54,8 +54,8 @@ def asked_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
 
 def demand_of(offers: Offers, context: PlanContext, channel: int, weekly: Weekly) -> Demand:
     """The demand of the users of a batch; depends on nothing but each user's own offers and sends."""
-    worth, reached = week_worth(offers, context, channel, weekly.most)
     spent = np.bincount(own_sends(offers, context, channel, context.settings.end_us - WEEK_US), minlength=offers.users.n)
+    worth, reached = week_worth(offers, context, channel, weekly.most, spent)
     first = np.maximum(spent, min(weekly.least, weekly.most))
     steps = first[:, None] + np.arange(weekly.most + 1)
     ahead = np.where(steps <= weekly.most, np.take_along_axis(worth, np.minimum(steps, weekly.most), axis=1), -np.inf)
@@ -69,13 +69,15 @@ def demand_of(offers: Offers, context: PlanContext, channel: int, weekly: Weekly
     return Demand(spent, reached, np.where(reached[:, None], slopes, 0.0), tie.astype(np.int64))
 
 
-def week_worth(offers: Offers, context: PlanContext, channel: int, most: int) -> tuple[FloatArray, BoolArray]:
+def week_worth(offers: Offers, context: PlanContext, channel: int, most: int, spent: IntArray) -> tuple[FloatArray, BoolArray]:
     """(n_users, most + 1) what k marketing sends a week, evenly spaced, are worth to each user; and who has offers there.
 
-    U(k) = Σ over j ≤ k of (v_j − c) · tired(k) + k·c: v_j the value of the user's j-th best message now (beyond the last, as the last),
-    c what its risk of an opt-out costs, which tires nobody; tired(k) what fatigue leaves of each where k a week have long been sent.
+    U(k) = Σ over j ≤ k of (v_j − c) · tired(k) + k·c: v_j the value of the j-th message of the week, c what its risk of an opt-out costs,
+    which tires nobody; tired(k) what fatigue leaves of each where k a week have long been sent. After those that were spent come the
+    user's best messages now, one after the other, beyond the last as the last; each that was spent counts as the best of them.
     """
     best, reached = _best_messages(offers, context, channel, most)
+    best = np.take_along_axis(best, np.maximum(np.arange(most)[None, :] - spent[:, None], 0), axis=1)
     cost = context.settings.worth.unsubscribed * offers.p_unsubscribe[:, channel]
     brought = np.cumsum(best - cost[:, None], axis=1) * _tired(offers, context, channel, most)
     worth = brought + cost[:, None] * np.arange(1, most + 1)

@@ -151,6 +151,11 @@ def test_days_in_a_row_never_exceed_the_budget_and_use_it_evenly() -> None:
     assert max(daily) <= 2 * budget / 7, daily
 
 
+def test_what_fell_due_before_there_was_a_budget_is_not_made_up_for() -> None:
+    begun, always = (night(crowd(40), Weekly(0, 14, since_us=since), 56, 0)[0] for since in (settings().as_of_us, 0))
+    assert 0 < 1.5 * sum(pushes(begun).values()) < sum(pushes(always).values())
+
+
 def test_a_plan_that_forgets_what_it_sent_is_caught() -> None:
     assert max(weeks(live(crowd(40), 56, 9, forget=True))) > 56
 
@@ -208,7 +213,8 @@ def test_worth_is_what_a_loop_over_one_user_says() -> None:
     world.people[4].sends = [(world.settings.as_of_us - DAY_US, 0, (3,), True)]
     context = replace(world.context(), weekly=(Weekly(0, 5), None, None))
     offers = unpack_offers(offer_batch(world.batch(context), context), context)
-    worth, _ = week_worth(offers, context, PUSH, 5)
+    spent = np.arange(12) % 3
+    worth, _ = week_worth(offers, context, PUSH, 5, spent)
     for user in range(12):
         best: dict[int, float] = {}
         for row in range(offers.start[user], offers.start[user + 1]):
@@ -219,7 +225,7 @@ def test_worth_is_what_a_loop_over_one_user_says() -> None:
         for k in range(1, 6):
             gaps = [(WEEK_US / k) * step / (2 * DAY_US) for step in range(1, 200)]
             left = 0.7 ** sum(2.0**-gap for gap in gaps)
-            ahead = (values + values[-1:] * k)[:k]
+            ahead = (values[:1] * int(spent[user]) + values + values[-1:] * k)[:k]
             assert worth[user, k] == pytest.approx(sum((v - cost) * left + cost for v in ahead), rel=1e-6)
 
 
