@@ -1,6 +1,7 @@
 """Probabilities on a workspace: do they mean what they say, what does it cost to learn them, and how many candidates a second.
 
     python benchmarks/engagement.py judge FOLDER --as-of 2026-11-22 [--days 28]   as `evaluate`, every tenth that misses its bounds
+    python benchmarks/engagement.py slices FOLDER --as-of 2026-11-22              opens and clicks on other slices, ranks of a year before
     python benchmarks/engagement.py full FOLDER --as-of 2026-11-22 [--days 28]    beside trees that may ask about user and item at once
     python benchmarks/engagement.py rows [--users 20000]                          candidates a processor second, both ways
     python benchmarks/engagement.py learn FOLDER --as-of 2026-11-22               `train`, in processor seconds and MiB
@@ -27,7 +28,7 @@ from family import spent
 from notif_rec.config import load_config
 from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
 from notif_rec.scoring.calibration import calibrated, fit_curve, fit_line, levelled
-from notif_rec.scoring.contest import CONTENDERS, MODEL, Contest
+from notif_rec.scoring.contest import CONTENDERS, LOGISTIC_ALONE, MODEL, Contest, contest
 from notif_rec.scoring.engagement import LEFT, OUTCOMES, Engagement, prior_engagement, probabilities
 from notif_rec.scoring.engagement_fit import examples_of, fit_engagement_rates, recipe_of
 from notif_rec.scoring.features import N_FEATURES, SCALES, SIGNS
@@ -57,6 +58,9 @@ def judge(folder: Path, as_of: datetime, days: int, picture: Path | None) -> Non
         whole = f"{_told(verdict.whole)} {'holds' if _holds(verdict.whole, 6000, 0.05) else 'FAILS'}"
         head = f"| {channel} | {outcome} | {one.kind} | {one.rows:,} | {one.positives:,.0f} | {whole} | {out} of {len(verdict.tenths)} |"
         print(f"{head} {verdict.log_loss:.5f} | {verdict.auc or 0:.4f} | {verdict.ece:.4f} |")
+    for channel, outcome, one in found:
+        told = (f"{place + 1}: {_told(tenth)}" for place, tenth in enumerate(one.models[MODEL].tenths) if not _holds(tenth, 1500, 0.1))
+        print(f"\n{channel} {outcome}, tenths out of bounds, the lowest p first: {', '.join(told) or 'none'}")
     print("\n| channel | outcome | beside | log loss less by | AUC more by |\n|---|---|---|---|---|")
     for channel, outcome, one in found:
         for name in CONTENDERS[1:]:
@@ -119,11 +123,37 @@ def _lead(one: Contest, name: str, metric: str) -> str:
     return f"{lead.mean:.5f} [{lead.low:.5f}, {lead.high:.5f}]"
 
 
-def full(folder: Path, as_of: datetime, days: int) -> None:
-    """What it costs that no tree asks about user and item at once: both kinds on the sends that `evaluate` judges, at one level."""
+def slices(folder: Path, as_of: datetime) -> None:
+    """Opens and clicks judged until 90, 180 and 28 days before as-of, on the days after that, by models of what was known by then."""
+    asked = _asked(folder, as_of, 360)
+    print("| channel | outcome | until, days | positives | observed/expected | tenths out | log loss less than logistic by | AUC more by |")
+    print("|---|---|---|--:|---|--:|---|---|")
+    for channels, at, outcome, _, known, judged, effort in (one for one in asked if one[2] != LEFT):
+        for back, days in ((90, 90), (180, 90), (28, 28)):
+            end = int(judged.at_us.max()) // DAY_US * DAY_US + DAY_US  # whose answers were in by as-of
+            split = end - back * DAY_US
+            learned = known.where(known.plan_us + effort.delay_us[outcome] <= split)
+            later = known.where((known.at_us >= split) & (known.at_us < split + days * DAY_US))
+            one = contest(channels, at, outcome, learned, known, later, effort)
+            if isinstance(one, str):
+                continue
+            verdict = one.models[MODEL]
+            out = sum(not _holds(tenth, 1500, 0.1) for tenth in verdict.tenths)
+            head = f"| {channels[at]} | {OUTCOMES[outcome]} | −{back}, {days} | {one.positives:,.0f} | {_told(verdict.whole)} | {out} |"
+            print(f"{head} {_lead(one, LOGISTIC_ALONE, 'log_loss')} | {_lead(one, LOGISTIC_ALONE, 'auc')} |", flush=True)
+
+
+def _asked(folder: Path, as_of: datetime, days: int) -> list[tuple[Any, ...]]:
+    """What `evaluate` would put to the contest, a channel and outcome each, unanswered."""
     asked: list[tuple[Any, ...]] = []
     room.contest = lambda *given: asked.append(given) or "not now"  # type: ignore[attr-defined,func-returns-value]
     _evaluated(folder, as_of, days)
+    return asked
+
+
+def full(folder: Path, as_of: datetime, days: int) -> None:
+    """What it costs that no tree asks about user and item at once: both kinds on the sends that `evaluate` judges, at one level."""
+    asked = _asked(folder, as_of, days)
     print("| channel | outcome | rows | log loss | of the full model | AUC | of the full model |\n|---|---|--:|--:|--:|--:|--:|")
     for channels, at, outcome, learned, _, judged, effort in asked:
         if outcome == LEFT:
@@ -229,7 +259,7 @@ def learn(folder: Path, as_of: datetime) -> None:
 def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("judge", "full", "rows", "learn"))
+    parser.add_argument("what", choices=("judge", "slices", "full", "rows", "learn"))
     parser.add_argument("folder", type=Path, nargs="?", default=Path())
     parser.add_argument("--as-of", type=datetime.fromisoformat, default=datetime(2026, 11, 22))
     parser.add_argument("--days", type=int, default=28)
@@ -238,7 +268,7 @@ def main() -> None:
     given = parser.parse_args()
     told = given.folder, given.as_of
     work = {
-        "judge": lambda: judge(*told, given.days, given.picture), "full": lambda: full(*told, given.days),
+        "judge": lambda: judge(*told, given.days, given.picture), "slices": lambda: slices(*told), "full": lambda: full(*told, given.days),
         "rows": lambda: rows(given.users), "learn": lambda: learn(*told),
     }  # fmt: skip
     work[given.what]()

@@ -20,7 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 MOST_SENDS = 200_000  # whole users; more moves no digit that anybody reads
 FEWEST_ANSWERS = 20
 LONGEST_RUN = 10  # ignored sends in a row beyond which more change nothing
-SHORTEST_US, LONGEST_US = 0.02 * DAY_US, 60.0 * DAY_US
+BOUNDS = np.log(0.02 * DAY_US), np.log(60.0 * DAY_US)  # of the log of a half-life; sends of a few months tell of none beyond
 CONTROL_SD, LINK_SD, SHAPE_SD, SPREAD_SD = 1.0, 1.0, 2.0, 1.0  # of what is believed beforehand
 CLOSE, CLOSE_TO_RIDGE, PASSES = 1e-4, 5e-3, 40
 AT_95, EDGE, TRIES = 1.959963984540054, 0.15, 6
@@ -64,7 +64,7 @@ def _fit_channel(
 
     return replace(
         start,
-        half_life_us=problem.interval(best, problem.half_life).mapped(lambda log: float(np.exp(log))),
+        half_life_us=problem.interval(best, problem.half_life).mapped(lambda log: float(np.exp(np.clip(log, *BOUNDS)))),
         strength=tuple(share(problem.first + source) for source in range(len(channels))),
         ignored=share(problem.first + len(channels)),
         spread=float(np.exp(best.theta[problem.p + SPREAD])),
@@ -146,7 +146,7 @@ class _Problem:
             while True:
                 moved = here.theta.copy()
                 moved[at] += size * step
-                moved[self.half_life] = np.clip(moved[self.half_life], np.log(SHORTEST_US), np.log(LONGEST_US))
+                moved[self.half_life] = np.clip(moved[self.half_life], *BOUNDS)
                 there = self.at(moved)
                 if there.total > here.total or size < 1e-3:
                     break
