@@ -31,6 +31,7 @@ ARRAYS: dict[str, type[np.generic]] = {
     "item_gram": np.float64,
     "item_mean": np.float64,
     "content": np.float32,
+    "change": np.float32,
     "similar_offsets": np.int64,
     "similar_item": np.int32,
     "similar_weight": np.float32,
@@ -42,8 +43,8 @@ ARRAYS: dict[str, type[np.generic]] = {
     "fallback_order": np.int32,
 }
 SCALARS = (
-    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "bias", "blend", "trend", "prior",
-    "n_users", "n_items", "n_interactions",
+    "code", "transfer", "unit", "unobserved_weight", "regularization", "regularization_exponent", "bias", "blend", "trend", "drift",
+    "prior", "n_users", "n_items", "n_interactions",
 )  # fmt: skip
 
 
@@ -92,6 +93,7 @@ def _arrays(channel: ChannelModel) -> dict[str, npt.NDArray[Any]]:
         "item_gram": channel.item_gram,
         "item_mean": channel.item_mean,
         "content": channel.content,
+        "change": channel.change,
         "similar_offsets": channel.similar.offsets,
         "similar_item": channel.similar.item_index,
         "similar_weight": channel.similar.weight,
@@ -169,7 +171,7 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
     shapes = (
         got["item_factors"].shape == (n_items, got["user_factors"].shape[1])
         and got["item_gram"].shape == 2 * got["item_mean"].shape == 2 * got["item_factors"].shape[1:]
-        and got["content"].shape == (n_items,)
+        and got["content"].shape == got["change"].shape == (n_items,)
         and all(_are_neighbours(got, kind, n_items) for kind in ("similar", "alike"))
         and got["fallback_score"].shape == got["fallback_source"].shape == got["fallback_order"].shape == (n_segments + 1, n_items)
     )
@@ -182,6 +184,7 @@ def _channel(folder: Path, stated: Mapping[str, Any], files: Mapping[str, Any], 
         item_gram=got["item_gram"],
         item_mean=got["item_mean"],
         content=got["content"],
+        change=got["change"],
         similar=Neighbours(got["similar_offsets"], got["similar_item"], got["similar_weight"]),
         alike=Neighbours(got["alike_offsets"], got["alike_item"], got["alike_weight"]),
         fallback=Fallback(got["fallback_score"], got["fallback_source"], got["fallback_order"]),

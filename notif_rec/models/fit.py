@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from notif_rec.models.ages import Ages
 from notif_rec.models.alike import fit_alike
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
@@ -21,6 +22,7 @@ from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 from notif_rec.models.text import Texts, with_text
 
+FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
 NO_SEGMENTS = Segments()
 Step = Callable[[str, int, int], None]
@@ -32,6 +34,7 @@ class Evidence:
 
     recency: one entry per entry of `taste`, 2^(−age / recent_half_life) of its last event; None = all alike.
     segment: (n_users,) row of a segment or -1; None = none. texts: of the items; None = no text.
+    ages: what is expected of items by their age; None = nothing.
     """
 
     taste: Taste
@@ -40,6 +43,7 @@ class Evidence:
     segment: npt.NDArray[np.int32] | None = None
     segments: Segments = NO_SEGMENTS
     texts: Texts | None = None
+    ages: Ages | None = None
 
 
 def fit_channel(
@@ -86,6 +90,7 @@ def assemble(
     if texts is not None and texts.words.nnz and settings.text_worth > 0:
         items, content = with_text(texts, items, likes_of(user_items), settings.text_worth)
     degree = np.diff(user_items.indptr)
+    timed = evidence.recency is not None
     return ChannelModel(
         name=name,
         code=code,
@@ -96,13 +101,15 @@ def assemble(
         regularization_exponent=als.regularization_exponent,
         bias=als.bias,
         blend=settings.blend,
-        trend=settings.trend if evidence.recency is not None else 0.0,
+        trend=settings.trend if timed else 0.0,
+        drift=settings.drift if timed else 0.0,
         prior=settings.prior,
         user_factors=users,
         item_factors=items,
         item_gram=_gram(items),
         item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
         content=content,
+        change=change_of(fallback.score[-1], likes_of(user_items)),
         similar=similar,
         alike=alike,
         fallback=fallback,
@@ -126,6 +133,18 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
         bias=settings.bias,
         solver=settings.solver,
     )
+
+
+def change_of(now: npt.NDArray[np.floating], likes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """(n_items,) from −1 to 1: (now − then) / (now + then), of an item's share in what is popular now and in what taste was learned from.
+
+    Taste foretells what users like as popular as it was; this is tanh of half the log of by how much that changed. FEW_LIKES are added to
+    both, so that it stays near 0 for what is rare.
+    """
+    total = max(float(likes.sum()), 1.0)
+    now, then = now.astype(np.float64) / max(float(now.sum()), 1e-12), likes / total
+    found: npt.NDArray[np.float32] = ((now - then) / (now + then + 2 * FEW_LIKES / total)).astype(np.float32)
+    return found
 
 
 def likes_of(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:
@@ -157,9 +176,12 @@ def fallback_of(evidence: Evidence, code: int, transfer: float) -> Fallback:
     if evidence.recency is not None:
         lately = Taste(taste.offsets, taste.item_index, taste.channel, np.sign(taste.weight) * np.maximum(evidence.recency, 1e-12))
         recency = np.minimum(channel_weights(lately, code, transfer, evidence.n_items).data, 1.0)
+    if evidence.ages is not None:
+        recency = recency * evidence.ages.growth[pairs.indices]
     user = np.repeat(np.arange(taste.n_users), np.diff(pairs.indptr))
     segment = np.full(len(user), -1) if evidence.segment is None else evidence.segment[user]
-    return fit_fallback(pairs.indices, presence, recency, segment, evidence.segments, evidence.n_items)
+    fresh = np.zeros(evidence.n_items) if evidence.ages is None else evidence.ages.fresh
+    return fit_fallback(pairs.indices, presence, recency, segment, evidence.segments, fresh)
 
 
 def _gram(items: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

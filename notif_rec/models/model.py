@@ -50,7 +50,8 @@ class ChannelModel:
 
     code: the channel's place in the config. unit: the weight of a typical pair. unobserved_weight, regularization and its
     exponent: as fitted, for fold-in. bias: whether column 0 of the factors is 1 for every user. blend: share of similar items in
-    taste. trend: weight of what `fallback` says of everybody, beside taste; prior: pairs that it is worth besides.
+    taste. trend: weight of what `fallback` says of everybody, beside taste; prior: pairs that it is worth besides; drift: weight
+    of `change`, (n_items,) float32 from −1 to 1, what is less or more popular now than when taste was learned.
     user_factors (n_users, f) and item_factors (n_items, f) float32. content: (n_items,) float32, how far an item is new and placed
     by its text, 1 to 0. alike: the known items that speak for each new one among similar items. item_gram (f, f) and item_mean (f,)
     float64: YᵀY and mean of the item factors. n_*: users, items and pairs with an own event or any other.
@@ -66,12 +67,14 @@ class ChannelModel:
     bias: bool
     blend: float
     trend: float
+    drift: float
     prior: float
     user_factors: npt.NDArray[np.float32]
     item_factors: npt.NDArray[np.float32]
     item_gram: npt.NDArray[np.float64]
     item_mean: npt.NDArray[np.float64]
     content: npt.NDArray[np.float32]
+    change: npt.NDArray[np.float32]
     similar: Neighbours
     alike: Neighbours
     fallback: Fallback

@@ -13,15 +13,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def fit_fallback(
-    item: npt.NDArray[np.integer], presence: Floats, recency: Floats, segment: npt.NDArray[np.integer], segments: Segments, n_items: int
+    item: npt.NDArray[np.integer], presence: Floats, recency: Floats, segment: npt.NDArray[np.integer], segments: Segments, fresh: Floats
 ) -> Fallback:
     """Shares of taste by item, smoothed from all-time to recent to the segment's recent ones.
 
     One entry a (user, item) pair: `presence` in (0, 1], `recency` = presence × decay since the last event, `segment` -1 for none.
-    A user counts once an item, however many events.
+    A user counts once an item, however many events. fresh: (n_items,) share that one expects of an item that nobody took yet.
     """
+    n_items = len(fresh)
     all_time = _shares(_counted(item, presence, n_items))
     recent = _counted(item, recency, n_items)
+    recent = recent + np.where(all_time > 0, 0.0, fresh) * recent.sum()
     base = _smoothed(recent, all_time, RECENT_PRIOR)
     score, source = np.empty((len(segments) + 1, n_items)), np.empty((len(segments) + 1, n_items), dtype=np.int8)
     score[len(segments)], source[len(segments)] = base, np.where(recent > 1e-3, RECENT, POPULAR)

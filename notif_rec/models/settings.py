@@ -57,6 +57,10 @@ class ModelSettings(StrictModel):
     bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste; needs solver: diagonal")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     trend: float = Field(default=0.3, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
+    drift: float = Field(
+        default=6.0, ge=0, le=100, description="weight of what is more or less popular now than when taste was learned, from −1 to 1, "
+        "against 1 for taste; where times are known",
+    )  # fmt: skip
     prior: float = Field(
         default=3.0, ge=0, le=1000, description="typical pairs that what is popular is worth against the taste of a user with few"
     )

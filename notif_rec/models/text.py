@@ -39,23 +39,19 @@ class Texts:
         return np.where(np.diff(self.words.indptr) > 0, 1 / (1 + self.known(evidence)), 0.0)
 
 
-def read_texts(con: duckdb.DuckDBPyConnection, item_codes: npt.NDArray[np.int32], since: datetime, as_of: datetime) -> Texts:
+def read_texts(
+    con: duckdb.DuckDBPyConnection, item_codes: npt.NDArray[np.int32], created_us: npt.NDArray[np.float64], since: datetime, as_of: datetime
+) -> Texts:
     """The texts of items (codes of the store, in that order), from a store connection; since: when the past begins.
 
     An item without `created_at` counts as new for as long as it has no events.
     """
-    return Texts(read_words(con, item_codes), _around(con, item_codes, since, as_of))
+    return Texts(read_words(con, item_codes), _around(created_us, since, as_of))
 
 
-def _around(con: duckdb.DuckDBPyConnection, item_codes: npt.NDArray[np.int32], since: datetime, as_of: datetime) -> npt.NDArray[np.float64]:
-    dated = con.sql("SELECT item, epoch_us(created_at) AS at FROM items WHERE created_at IS NOT NULL ORDER BY item").fetchnumpy()
+def _around(created_us: npt.NDArray[np.float64], since: datetime, as_of: datetime) -> npt.NDArray[np.float64]:
     start, end = (int(np.datetime64(moment, "us").astype(np.int64)) for moment in (since, as_of))
-    share = np.clip((end - np.asarray(dated["at"])) / max(end - start, 1), 0.0, 1.0)
-    place = np.searchsorted(dated["item"], item_codes)
-    found = np.isin(item_codes, dated["item"])
-    around = np.zeros(len(item_codes))
-    around[found] = share[place[found]]
-    return around
+    return np.nan_to_num(np.clip((end - created_us) / max(end - start, 1), 0.0, 1.0))
 
 
 def read_words(con: duckdb.DuckDBPyConnection, item_codes: npt.NDArray[np.int32]) -> sparse.csr_matrix:

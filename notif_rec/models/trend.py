@@ -24,9 +24,7 @@ def choose_half_life(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64]
     item, at_us: one entry a sign of taste. Of a short past the newer half is foretold; with too few signs to tell, DEFAULT. Signs of
     items that nobody had yet say nothing: what comes new is no matter of how fast the old fades.
     """
-    if len(at_us) > MOST_SIGNS:
-        newest = np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
-        item, at_us = item[newest], at_us[newest]
+    item, at_us = newest_signs(item, at_us)
     if not len(at_us):
         return DEFAULT
     days_ago = (int(at_us.max()) - at_us) // SLICE_US
@@ -38,6 +36,14 @@ def choose_half_life(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64]
     start = np.searchsorted(days_ago[order], np.arange(slices + 1))
     likely = [_likelihood(item, age, start, half_life, n_items) for half_life in HALF_LIVES]
     return HALF_LIVES[len(likely) - 1 - int(np.argmax(likely[::-1]))]
+
+
+def newest_signs(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.int64]]:
+    """The newest MOST_SIGNS of them, or all."""
+    if len(at_us) <= MOST_SIGNS:
+        return item, at_us
+    newest = np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
+    return item[newest], at_us[newest]
 
 
 def _likelihood(item: npt.NDArray[np.integer], age: Floats, start: npt.NDArray[np.integer], half_life: timedelta, n_items: int) -> float:

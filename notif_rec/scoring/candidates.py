@@ -93,15 +93,20 @@ def _known_users(
     k: int,
     threads: int,
 ) -> None:
-    """Blend: (1 − b) z(ALS) + b z(similar) + (trend + prior / evidence) z(√popularity), z over all items, whoever is eligible."""
+    """Blend: (1 − b) z(ALS) + b z(similar) + (trend + prior / evidence) z(√popularity) + drift × change.
+
+    z is over all items, whoever is eligible.
+    """
     mean, spread = _als_moments(model, vectors)
     factor = np.where(spread > 0, (1 - model.blend) / np.where(spread > 0, spread, 1), 0.0)
     trend, trust = _trend(model), _trust(model, weights)
-    scaled = np.column_stack([vectors * factor[:, None], trust]).astype(np.float32)  # one more factor, on which users agree
-    chosen = top_k(scaled, np.column_stack([model.item_factors, trend]), k, allowed, _walk(model, weights), threads=threads)
+    drift = np.float32(model.drift) * model.change
+    crowd = [trust, np.ones(len(trust))]  # two more factors, on which users agree
+    scaled = np.column_stack([vectors * factor[:, None], *crowd]).astype(np.float32)
+    chosen = top_k(scaled, np.column_stack([model.item_factors, trend, drift]), k, allowed, _walk(model, weights), threads=threads)
     result.item_index[rows] = chosen.item
     result.score[rows] = chosen.score - (mean * factor)[:, None]
-    result.source[rows] = _sources(model, chosen, result.score[rows], trust[:, None] * trend[chosen.item])
+    result.source[rows] = _sources(model, chosen, result.score[rows], trust[:, None] * trend[chosen.item] + drift[chosen.item])
 
 
 def _als_moments(model: ChannelModel, vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -115,7 +120,8 @@ def _trend(model: ChannelModel) -> npt.NDArray[np.float32]:
     """(n_items,) z of the root of what is popular of late; towards 0 for items that are too new to tell."""
     told = np.sqrt(np.asarray(model.fallback.score[-1], dtype=np.float64))
     spread = float(told.std()) if len(told) else 0.0
-    found: npt.NDArray[np.float32] = ((told - told.mean()) / (spread or 1.0) * (1 - model.content)).astype(np.float32)
+    standard = (told - told.mean()) / (spread or 1.0)
+    found: npt.NDArray[np.float32] = np.where(standard < 0, standard * (1 - model.content), standard).astype(np.float32)
     return found
 
 

@@ -42,7 +42,7 @@ def rank_all(model: ChannelModel, popularity: Mapping[str, Fallback], asked: Ask
     if asked.exclude is None:
         lists[OWN_FREQUENT] = own_frequent(asked, model.code, lists[POPULAR], k)
     for name, share in ((SIMILAR, 1.0), (ALS, 0.0)):
-        lists[name] = rank(replace(model, blend=share, trend=0.0, prior=0.0), asked, k, threads=threads)
+        lists[name] = rank(replace(model, blend=share, trend=0.0, drift=0.0, prior=0.0), asked, k, threads=threads)
     lists[BLEND] = rank(model, asked, k, threads=threads)
     return lists
 
@@ -64,7 +64,7 @@ def rank(model: ChannelModel, asked: Asked, k: int, *, threads: int = 1) -> Item
 
 def popularities(evidence: Evidence, code: int, transfer: float) -> dict[str, Fallback]:
     """What is popular, of all time and (where times are known) lately, among those whose taste is known; segments aside."""
-    everybody = replace(evidence, segment=None, segments=Segments())
+    everybody = replace(evidence, segment=None, segments=Segments(), ages=None)
     found = {POPULAR: fallback_of(replace(everybody, recency=None), code, transfer)}
     return found if evidence.recency is None else {**found, RECENT: fallback_of(everybody, code, transfer)}
 

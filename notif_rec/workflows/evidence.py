@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.config import Config
+from notif_rec.models.ages import Ages, fit_ages, read_created
 from notif_rec.models.fit import Evidence
 from notif_rec.models.interactions import Interactions, read_interactions
 from notif_rec.models.model import Segments
@@ -24,7 +25,7 @@ from notif_rec.models.trend import choose_half_life
 class Reading:
     """Signs of taste before `as_of`, by half-life; users, items and segments are the same in all of them.
 
-    lately: the half-life by which what is popular is foretold best.
+    lately: the half-life by which what is popular is foretold best. ages: what items of each age go on to get.
     """
 
     as_of: datetime
@@ -33,6 +34,7 @@ class Reading:
     segment: npt.NDArray[np.int32]  # (n_users,) row of `segments`, -1 none
     texts: Texts
     lately: timedelta
+    ages: Ages
 
     @property
     def known(self) -> Interactions:
@@ -43,7 +45,7 @@ class Reading:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
         recency = read.recency(self.as_of, settings.recent_half_life or self.lately)
-        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts)
+        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts, self.ages)
 
 
 def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_lives: Sequence[timedelta | None]) -> Reading:
@@ -54,9 +56,12 @@ def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetim
     }
     known = next(iter(tastes.values()))
     first = int(known.last_us.min()) if len(known.last_us) else 0
-    texts = read_texts(con, known.item_codes, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
+    created = read_created(con, known.item_codes)
+    texts = read_texts(con, known.item_codes, created, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
     lately = choose_half_life(known.taste.item_index, known.last_us, len(known.item_codes))
-    return Reading(as_of, tastes, *_segments(con, known), texts, lately)
+    now = int(np.datetime64(as_of, "us").astype(np.int64))
+    ages = fit_ages(known.taste.item_index, known.last_us, created, now, lately)
+    return Reading(as_of, tastes, *_segments(con, known), texts, lately, ages)
 
 
 def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
+from notif_rec.models.ages import read_created
 from notif_rec.models.fit import Evidence, fit_channel
 from notif_rec.models.settings import ModelSettings
 from notif_rec.models.taste import taste_of
@@ -24,7 +25,8 @@ def read(store: Store, items: list[dict[str, object]]) -> Texts:
         rows = [{"item": c, **i} for c, i in zip(codes.to_pylist(), items, strict=True) if len(i) > 1]
         store.commit("items", {"item_ids": new, "items": table("items", rows)})
     with store.connect() as con:
-        return read_texts(con, np.array(codes.to_pylist(), np.int32), SINCE, NOW)
+        known = np.array(codes.to_pylist(), np.int32)
+        return read_texts(con, known, read_created(con, known), SINCE, NOW)
 
 
 def test_words_are_those_of_title_text_category_and_tags(store: Store) -> None:
@@ -119,7 +121,7 @@ def test_a_new_item_reaches_those_who_like_its_kind(blend: float) -> None:
 
 def test_no_items_no_texts_no_error(store: Store) -> None:
     with store.connect() as con:
-        texts = read_texts(con, np.zeros(0, np.int32), SINCE, NOW)
+        texts = read_texts(con, np.zeros(0, np.int32), np.zeros(0), SINCE, NOW)
     assert texts.words.shape[0] == 0
     model = fit_channel("push", 0, Evidence(taste_of(sparse.csr_matrix((2, 0), dtype=np.float32)), 0, texts=texts), ModelSettings(), seed=1)
     assert model.content.shape == (0,)

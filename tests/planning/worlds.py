@@ -192,8 +192,8 @@ def channel_model(name: str, code: int, users: np.ndarray, items: np.ndarray) ->
     empty = Neighbours(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     popular = Fallback(np.ones((1, n), np.float32), np.zeros((1, n), np.int8), np.arange(n, dtype=np.int32)[None, :])
     return ChannelModel(
-        name, code, 0.5, 1.0, 0.01, 0.005, 1.0, False, 0.0, 0.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0),
-        np.zeros(n, np.float32), empty, empty, popular, len(users), n, 0,
+        name, code, 0.5, 1.0, 0.01, 0.005, 1.0, False, 0.0, 0.0, 0.0, 0.0, users, items, wide.T @ wide, wide.mean(axis=0),
+        np.zeros(n, np.float32), np.zeros(n, np.float32), empty, empty, popular, len(users), n, 0,
     )  # fmt: skip
 
 

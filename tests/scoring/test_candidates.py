@@ -81,7 +81,8 @@ def test_a_user_gets_the_same_in_any_company(seed: int, blend: float, strange: b
 
 @pytest.mark.parametrize("blend", [0.0, 0.4, 1.0])
 def test_scores_are_the_blend_of_standard_scores(blend: float) -> None:
-    fitted = replace(model(blend), trend=0.2, prior=5.0)
+    change = np.random.default_rng(4).uniform(-1, 1, N_ITEMS).astype(np.float32)
+    fitted = replace(model(blend), trend=0.2, prior=5.0, drift=2.0, change=change)
     found = retrieve(fitted, taste_of(pairs(), 0), np.arange(N_USERS), N_ITEMS)
     als = fitted.user_factors.astype(float) @ fitted.item_factors.astype(float).T
     weights = saturate(channel_weights(taste_of(pairs(), 0), 0, 0.5, N_ITEMS), fitted.unit).toarray().astype(float)
@@ -94,7 +95,7 @@ def test_scores_are_the_blend_of_standard_scores(blend: float) -> None:
 
     crowd = standard(np.sqrt(fitted.fallback.score[-1].astype(float))[None, :])
     trust = 0.2 + 5.0 / np.maximum(weights.sum(axis=1, keepdims=True), 0.1)
-    expected = (1 - blend) * standard(als) + blend * standard(walk) + trust * crowd
+    expected = (1 - blend) * standard(als) + blend * standard(walk) + trust * crowd + 2.0 * change
     for u in KNOWN:
         np.testing.assert_allclose(found.score[u], np.take(expected[u], found.item_index[u]), atol=1e-4)
 
