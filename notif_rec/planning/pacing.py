@@ -29,6 +29,8 @@ def paced(offers: Offers, context: PlanContext) -> Offers:
     Transactional sends count against no budget and need none. A user with offers of both kinds on a channel keeps its room, but of the
     marketing messages only as many as are due, the most valuable ones. Where none is due, none is left to choose from.
     """
+    if all(weekly is None or weekly.price is None for weekly in context.weekly):
+        return offers
     room, due, barred = offers.verdict.room.copy(), np.full(offers.verdict.room.shape, UNLIMITED), np.zeros(offers.n, np.bool_)
     owner, classes = offers.owner(), context.lanes.item_class[offers.lane]
     for channel, weekly in enumerate(context.weekly):

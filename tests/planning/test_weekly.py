@@ -170,6 +170,17 @@ def test_budget_zero_sends_no_marketing_and_every_transactional_item() -> None:
     assert sum(pushes(none, "transactional").values()) > 0
 
 
+def test_beside_transactional_sends_no_user_gets_more_marketing_than_is_due() -> None:
+    world = crowd(40, frozenset({1, 2}))
+    decisions, context = night(world, Weekly(0, 14), 10**6, 0)
+    offers, weekly = unpack_offers(offer_batch(world.batch(context), context), context), context.weekly[PUSH]
+    assert weekly is not None
+    due = due_now(offers, context, PUSH, weekly, demand_of(offers, context, PUSH, weekly))
+    sent, urgent = pushes(decisions), pushes(decisions, "transactional")
+    assert all(sent[user] <= due[place] for place, user in enumerate(offers.users.user.tolist()))
+    assert any(sent[user] and urgent[user] for user in range(40)), "no user has both"
+
+
 def test_a_budget_beyond_all_wishes_grants_them_all_and_one_settled_never_binds_before() -> None:
     world = crowd(20)
     _, context = night(world, Weekly(0, 14), 10**9, 0)
