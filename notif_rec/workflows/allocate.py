@@ -148,7 +148,8 @@ class _Auction:
         bound, sampled = np.inf, known is not None
         while True:
             if known is None or bound < np.inf:  # what a whole pass told is remembered where it costs little
-                known = self._list(self.offers, price, f"whole-{self.whole}", known if sampled else None)
+                before, known = known if sampled else None, None  # one of them at a time where they are of very many
+                known = self._list(self.offers, price, f"whole-{self.whole}", before)
                 self.whole += 1
             bound = min(bound, dual_bound(known, self.rooms, price))
             found = allot(known, self.rooms, price)

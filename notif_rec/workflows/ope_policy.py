@@ -34,7 +34,7 @@ from notif_rec.workflows.replay import at_found_prices, at_own_prices, planner_o
 
 Codes = npt.NDArray[np.int32]
 STRANGE = 0.01  # of a plan's sends that may come out otherwise before the replay is none
-UNSUPPORTED = 0.05  # of the policy's actions beyond which a warning says so
+UNSUPPORTED, UNKNOWABLE = 0.05, 0.15  # of the policy's actions: beyond the first a warning says so, beyond the second there is no answer
 RELEASED, PLAIN, PARTIAL, EARLY = (
     "released plans", "plans without exploration", "plans for some users alone", "plans whose outcomes are not all in yet",
 )  # fmt: skip
@@ -60,6 +60,7 @@ def evaluate_policy(
     progress("replay", len(plans), len(plans))
     policy_log, own_log = joined(logs)
     notes, detail = _notes(logs)
+    _check_supported(policy, detail["unsupported"])
     counts = {**passed, BLANK: sum(log.blank for log in logs), NOT_DRAWN: sum(log.not_drawn for log in logs)}
     return answer(
         source=f"{len(plans)} plans of {plans[0].as_of:%Y-%m-%d} to {plans[-1].as_of:%Y-%m-%d}",
@@ -157,6 +158,16 @@ def _whole(shards: Sequence[PlanLog], row: PlanRow) -> PlanLog:
             "was it made by another version of this program, or was something erased since? leave it out with --since",
         )
     return log
+
+
+def _check_supported(policy: Path, unsupported: float) -> None:
+    if unsupported > UNKNOWABLE:
+        raise DataError(
+            f"{policy}: {unsupported:.0%} of what the policy would do, chance could never have done (at most {UNKNOWABLE:.0%} may be): "
+            "these logs cannot tell what it is worth",
+            "let chance do it first: log plans with a larger max_offers and exploration (where only moments differ, ask with --any-moment), "
+            "or send by it to some users with `plan --policy FILE --users FILE` and ask `lift --logs`",
+        )
 
 
 def _notes(logs: Sequence[PlanLog]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -83,6 +83,14 @@ def test_another_policy_has_a_value_of_its_own_and_explores_by_its_own_share(sho
     assert never.told["support"]["effective_sample_size"] < never.told["support"]["rows"]
 
 
+def test_a_policy_that_chance_could_never_have_followed_has_no_value(shop: Desk) -> None:
+    channels = {name: {"items_per_send": 5, "max_sends": 2, "consent": "yes"} for name in ("push", "email", "in_app")}
+    answer = judged(shop, {"channels": channels})
+    assert answer.code == 3
+    assert "of what the policy would do, chance could never have done (at most 15% may be)" in answer.told["error"]
+    assert "log plans with a larger max_offers" in answer.told["fix"]
+
+
 def test_a_policy_of_other_channels_is_refused(shop: Desk) -> None:
     answer = judged(shop, {"channels": {"push": {"consent": "yes"}}, "rules": []})
     assert (answer.code, "other channels than those of plan" in answer.told["error"]) == (2, True)
