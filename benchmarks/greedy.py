@@ -196,7 +196,7 @@ def shop_under(store: Store, policy: Policy, folder: Path) -> Shop:
 
 
 def losses(store: Store, policy: Policy, folder: Path) -> dict[str, float]:
-    """What each way loses against our plan, and our plan's certified gap."""
+    """What each way loses against our plan."""
     shop = shop_under(store, policy, folder / "in")
     offers, context = make_offers(shop.batch, shop.context), shop.context
     write_batch(pack_offers(offers), folder / "offers.arrow")
@@ -206,11 +206,10 @@ def losses(store: Store, policy: Policy, folder: Path) -> dict[str, float]:
     quotas = [Quota(channel=name, max_sends=int(share * counts[context.names.index(name)])) for name, share in policy.shares.items()]
     context = replace(context, quotas=tuple(quotas) or (Quota(channel="push", max_sends=10**9),))
     rooms = rooms_of(context.quotas, context.all_limits)
-    value, bound = ours(folder / "offers.arrow", context, rooms, folder) if quotas else (float(free.value.sum()), float(free.bound.sum()))
+    value = ours(folder / "offers.arrow", context, rooms, folder)[0] if quotas else float(free.value.sum())
     return {
         "by value": 1 - by_value(offers, context, rooms) / value,
         "first come": 1 - first_come(offers, context, rooms) / value,
-        "gap": 1 - value / bound,
     }
 
 
@@ -224,7 +223,6 @@ def worst(store: Store, seeds: Sequence[int], folder: Path) -> None:
     for way in ("by value", "first come"):
         lost = np.array([told[way] for told, *_ in found])
         print(f"{way}: mean {lost.mean():.2%}, median {np.median(lost):.2%}, worst {lost.max():.2%} over {len(lost)} policies")
-    print(f"prices and repair: largest certified gap {max(told['gap'] for told, *_ in found):.3%}")
     for told, seed, policy in sorted(found, key=lambda one: -one[0]["by value"])[:5]:
         print(f"  {told['by value']:.2%} ({told['first come']:.2%} first come), seed {seed}: {policy.told()}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ from notif_rec.planning.repair import fit_entries, pick_entries
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 CLOSE, CLOSE_A_CELL = 30_000, 100  # users of the closest calls, and for each cell, who alone are looked at where there are many more
+TRIES, SETTLED = 4, 1e-4  # how often they find better prices at most; a share of D that is not worth another time
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,7 @@ class Allotment:
 
 def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 1.0) -> float:
     """D at the prices of the last pass: no plan of these users that keeps their share of the rooms is worth more."""
-    per_unit, high = prices / rooms.unit, np.where(rooms.high < UNLIMITED, rooms.high, 0)
-    fixed = np.maximum(per_unit, 0.0) * high + np.minimum(per_unit, 0.0) * rooms.low
-    return float(listed.bound.sum() + share * fixed.sum())
+    return float(listed.bound.sum()) + share * _rent(rooms, prices)
 
 
 def better_prices(listed: Listed, rooms: Rooms, start: FloatArray | None, share: float = 1.0) -> tuple[FloatArray, float]:
@@ -61,21 +61,42 @@ def allot(listed: Listed, rooms: Rooms, prices: FloatArray) -> Allotment:
 
 
 def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray) -> tuple[IntArray, Dual]:
-    """The entry of each user, within the rooms, and better prices. Of very many users, those of a clear choice get it and are left out."""
-    net, most = net_values(menus, prices, rooms.unit), max(CLOSE, CLOSE_A_CELL * len(prices))
-    margin = margins(menus, net) if menus.n > 2 * most else np.zeros(0)
-    if len(margin):
-        close, picks = margin <= np.partition(margin, most)[most], best_entries(menus, net)
-        few, entries = of_users(menus, close)
-        taken = usage(menus, picks[~close], len(prices))
-        dual, sure = find_prices(few, _left(rooms, taken), prices), _worth(menus, picks[~close])
-        picks[close] = np.append(entries, -1)[pick_entries(few, _left(rooms, taken), dual.prices)]
-        taken, now = usage(menus, picks, len(prices)), best_entries(menus, net_values(menus, dual.prices, rooms.unit))
-        clear = not (now != picks)[~close].any()  # at the better prices too
-        if clear and (taken <= rooms.high).all() and (taken >= rooms.low).all():
-            return picks, replace(dual, value=dual.value + sure)
+    """The entry of each user, within the rooms, and better prices. Of very many users the closest calls alone are looked at: they find
+    the prices, and at these they make up for what all others choose.
+    """
+    most = max(CLOSE, CLOSE_A_CELL * len(prices))
+    before, tries = np.inf, TRIES if menus.n > 2 * most else 0
+    for _ in range(tries):
+        picks, few, places, left = _closest(menus, rooms, prices, most)
+        net = net_values(menus, prices, rooms.unit)
+        lowest = float(net[picks[picks >= 0]].sum()) + _rent(rooms, prices)
+        if abs(before - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
+            picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
+            taken = usage(menus, picks, len(prices))
+            if (taken <= rooms.high).all() and (taken >= rooms.low).all():
+                return picks, Dual(prices, lowest)
+            break
+        before, prices = lowest, find_prices(few, left, prices).prices
     dual = find_prices(menus, rooms, prices)
     return pick_entries(menus, rooms, dual.prices), dual
+
+
+def _closest(menus: Menus, rooms: Rooms, prices: FloatArray, most: int) -> tuple[IntArray, Menus, tuple[BoolArray, IntArray], Rooms]:
+    """What everybody would choose at `prices`; the menus of those whom it costs least to choose otherwise, who they are and the places of
+    their entries; and what the others leave of the rooms.
+    """
+    net = net_values(menus, prices, rooms.unit)
+    picks = best_entries(menus, net)
+    margin = margins(menus, net, picks)
+    close = margin <= np.partition(margin, most)[most]
+    few, entries = of_users(menus, close)
+    return picks, few, (close, entries), _left(rooms, usage(menus, picks[~close], len(prices)))
+
+
+def _rent(rooms: Rooms, prices: FloatArray) -> float:
+    """What all rooms are worth at the prices."""
+    per_unit, high = prices / rooms.unit, np.where(rooms.high < UNLIMITED, rooms.high, 0)
+    return float((np.maximum(per_unit, 0.0) * high + np.minimum(per_unit, 0.0) * rooms.low).sum())
 
 
 def _worth(menus: Menus, picks: IntArray) -> float:

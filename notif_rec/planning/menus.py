@@ -60,28 +60,38 @@ def _pay(value: Any, first: Any, cell: Any, amount: Any, price: Any, net: Any) -
 
 def best_entries(menus: Menus, net: FloatArray) -> IntArray:
     """(n_users,) the entry of highest net value, the first of equals, -1 where none is above nothing."""
-    picks = np.full(menus.n, -1, dtype=np.int64)
-    some = np.flatnonzero(np.diff(menus.start))
-    if not len(some):
-        return picks
-    top = np.maximum.reduceat(net, menus.start[some])
-    owner = np.repeat(np.arange(menus.n), np.diff(menus.start))
-    best = np.flatnonzero((net == np.repeat(top, np.diff(menus.start)[some])) & (net > 0.0))
-    picks[owner[best[::-1]]] = best[::-1]
+    picks = np.empty(menus.n, dtype=np.int64)
+    _pick_best(menus.start, net, picks)
     return picks
 
 
-def margins(menus: Menus, net: FloatArray) -> FloatArray:
+@kernel
+def _pick_best(start: Any, net: Any, picks: Any) -> None:
+    for u in range(len(picks)):
+        best, top = -1, 0.0
+        for e in range(start[u], start[u + 1]):
+            if net[e] > top:
+                best, top = e, net[e]
+        picks[u] = best
+
+
+def margins(menus: Menus, net: FloatArray, picks: IntArray) -> FloatArray:
     """(n_users,) how much better the best entry (or nothing) is than any that pays another sum; inf where there is no such."""
-    picks, paid = best_entries(menus, net), menus.value - net
-    top, due = (np.where(picks >= 0, of[picks], 0.0) if len(net) else np.zeros(menus.n) for of in (net, paid))
-    found = np.where(due != 0.0, top, np.inf)  # than nothing
-    some = np.flatnonzero(np.diff(menus.start))
-    if len(some):
-        size = np.diff(menus.start)
-        gap = np.where(np.abs(paid - np.repeat(due, size)) > SAME, np.repeat(top, size) - net, np.inf)
-        found[some] = np.minimum(found[some], np.minimum.reduceat(gap, menus.start[some]))
+    found = np.empty(menus.n)
+    _part(menus.start, menus.value, net, picks, found)
     return found
+
+
+@kernel
+def _part(start: Any, value: Any, net: Any, picks: Any, found: Any) -> None:
+    for u in range(len(picks)):
+        best = picks[u]
+        top, due = (net[best], value[best] - net[best]) if best >= 0 else (0.0, 0.0)
+        least = top if due != 0.0 else np.inf  # than nothing
+        for e in range(start[u], start[u + 1]):
+            if abs(value[e] - net[e] - due) > SAME:
+                least = min(least, top - net[e])
+        found[u] = least
 
 
 def usage(menus: Menus, picks: IntArray, n_cells: int) -> IntArray:

@@ -165,7 +165,7 @@ def _check_supported(policy: Path, unsupported: float) -> None:
         raise DataError(
             f"{policy}: {unsupported:.0%} of what the policy would do, chance could never have done (at most {UNKNOWABLE:.0%} may be): "
             "these logs cannot tell what it is worth",
-            "let chance do it first: log plans with a larger max_offers and exploration (where only moments differ, ask with --any-moment), "
+            "let chance do it first: log plans with a larger max_offers and exploration (--any-moment where only moments differ), "
             "or send by it to some users with `plan --policy FILE --users FILE` and ask `lift --logs`",
         )
 

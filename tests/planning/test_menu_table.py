@@ -13,7 +13,7 @@ from notif_rec.planning.cells import Quota, rooms_of
 from notif_rec.planning.context import Market, PlanContext
 from notif_rec.planning.dual import find_prices
 from notif_rec.planning.menu_table import Listed, menu_batch, read_menus
-from notif_rec.planning.menus import margins, net_values
+from notif_rec.planning.menus import best_entries, margins, net_values
 from notif_rec.planning.offers import offer_batch
 from tests.planning.worlds import random_world
 
@@ -64,7 +64,7 @@ def test_of_many_users_those_of_a_clear_choice_are_left_out_and_the_quotas_kept(
     market = Market(context.all_limits.place, price, rooms.unit, rooms.high == 0)
     listed = read_menus([menu_batch(offer_batch(world.batch(context), context), context.with_market(market))])
     net = net_values(listed.menus, price, rooms.unit)
-    margin, all_of_them = margins(listed.menus, net), allot(listed, rooms, price)
+    margin, all_of_them = margins(listed.menus, net, best_entries(listed.menus, net)), allot(listed, rooms, price)
     for user in range(0, len(margin), 7):
         own = slice(listed.menus.start[user], listed.menus.start[user + 1])
         nets, paid = [0.0, *net[own]], [0.0, *(listed.menus.value - net)[own]]
