@@ -16,7 +16,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 CLOSE, CLOSE_A_CELL = 30_000, 100  # users of the closest calls, and for each cell, who alone are looked at where there are many more
-TRIES, SETTLED = 4, 1e-4  # how often they find better prices at most; a share of D that is not worth another time
+TRIES, SETTLED = 6, 1e-4  # how often they find better prices at most; a share of D that is not worth another time
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,21 @@ def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray) -> tuple[IntArray, D
     the prices, and at these they make up for what all others choose.
     """
     most = max(CLOSE, CLOSE_A_CELL * len(prices))
-    before, tries = np.inf, TRIES if menus.n > 2 * most else 0
-    for _ in range(tries):
+    if menus.n <= 2 * most:
+        dual = find_prices(menus, rooms, prices)
+        return pick_entries(menus, rooms, dual.prices), dual
+    before = np.inf
+    for left_tries in reversed(range(TRIES)):
         picks, few, places, left = _closest(menus, rooms, prices, most)
         net = net_values(menus, prices, rooms.unit)
         lowest = float(net[picks[picks >= 0]].sum()) + _rent(rooms, prices)
-        if abs(before - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
-            picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
-            taken = usage(menus, picks, len(prices))
-            if (taken <= rooms.high).all() and (taken >= rooms.low).all():
-                return picks, Dual(prices, lowest)
+        if not left_tries or abs(before - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
             break
         before, prices = lowest, find_prices(few, left, prices).prices
-    dual = find_prices(menus, rooms, prices)
-    return pick_entries(menus, rooms, dual.prices), dual
+    picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
+    taken = usage(menus, picks, len(prices))
+    kept = bool((taken <= rooms.high).all() and (taken >= rooms.low).all())
+    return picks if kept else pick_entries(menus, rooms, prices), Dual(prices, lowest)
 
 
 def _closest(menus: Menus, rooms: Rooms, prices: FloatArray, most: int) -> tuple[IntArray, Menus, tuple[BoolArray, IntArray], Rooms]:
