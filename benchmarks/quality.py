@@ -17,8 +17,10 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from pipeline import measure
 GROCER = Path(__file__).parent.parent / "examples" / "complete_journey"
 HIDDEN = 0.1  # of the items, as new ones
 RETAIL_DAYS = ("2017-07-01", "2018-01-01")
+NEW_SPLIT, NEW_DAY = "2017-06-24", "2017-07-01"
 MOVIE_DAYS = ("1998-01-10", "1998-02-10", "1998-03-10", "1998-04-10")
 
 
@@ -103,40 +106,87 @@ def movies(bench: Bench) -> None:
 
 
 def new_items(bench: Bench) -> None:
-    """A tenth of the items without a past: their events before the split are taken out, their text stays."""
-    day, split = "2017-07-01", "2017-06-24"
-    config = retail(bench, lambda item, at: random.Random(item).random() < HIDDEN and at < split)
-    found, core = bench.run(config, "evaluate", "--as-of", day, "-k", "300")
+    """A tenth of the items without a past: their events before the split are taken out, their text stays.
+
+    They compete with every item, and then among themselves: the others are gone by the split.
+    """
+    config = retail(bench, hidden=True)
+    segments(bench, config, "among all items")
+    items = bench.folder / "grocer-hidden" / "data" / "items.csv.gz"
+    bench.run(config, "ingest", "items", str(only_hidden_live(items)))
+    segments(bench, config, "among themselves")
+    by_category(items.parent)
+
+
+def segments(bench: Bench, config: Path, title: str) -> None:
+    """Recall of items without a past and with one."""
+    found, core = bench.run(config, "evaluate", "--as-of", NEW_DAY, "-k", "300")
     for told in (found, found["other_way"]):
         way = "left out" if told["counts"]["all"]["exclude_seen"] else "listed"
-        for part in ("cold_items", "warm_items"):
-            rows = [f"{name} {value['recall@300']:.4f}" for name, value in told["segments"]["all"][part].items()]
-            print(f"{core:.0f} core-s; had items {way}; {part}: recall@300 {', '.join(rows)}", flush=True)
+        parts = told["segments"]["all"]
+        for part in (name for name in ("cold_items", "warm_items") if name in parts):
+            rows = [f"{name} {value['recall@300']:.4f}" for name, value in parts[part].items()]
+            print(f"{core:.0f} core-s; {title}, had items {way}; {part}: recall@300 {', '.join(rows)}", flush=True)
 
 
-def retail(bench: Bench, hidden: Callable[[str, str], bool] | None = None) -> Path:
-    """A store of the retail year, without the events of items that are hidden at that time; its config."""
-    folder = bench.folder / ("grocer" if hidden is None else "grocer-hidden")
+def by_category(data: Path) -> None:
+    """What chance finds of hidden items among hidden ones, and their categories by popularity; mean over those who took one."""
+    items = {row["item_id"]: row["category"] for row in _csv_rows(data / "items.csv.gz")}
+    hidden = [item for item in items if is_hidden(item)]
+    popular: Counter[str] = Counter()
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for row in _csv_rows(data / "events-purchases.csv.gz"):
+        if row["event"] != "purchase":
+            continue
+        if is_hidden(row["item_id"]) and NEW_SPLIT <= row["timestamp"] < NEW_DAY:
+            wanted[row["user_id"]].add(row["item_id"])
+        elif not is_hidden(row["item_id"]) and row["timestamp"] < NEW_SPLIT:
+            popular[items.get(row["item_id"], "")] += 1
+    size = Counter(items[item] for item in hidden)
+    listed = set(sorted(hidden, key=lambda item: (-popular[items[item]] / size[items[item]], item))[:300])
+    recall = sum(len(had & listed) / len(had) for had in wanted.values()) / len(wanted)
+    print(f"among themselves: chance {300 / len(hidden):.4f}, popularity of the category {recall:.4f} ({len(wanted)} users)", flush=True)
+
+
+def is_hidden(item: str) -> bool:
+    """Whether the item is one of the tenth, whatever the order."""
+    return random.Random(item).random() < HIDDEN
+
+
+def retail(bench: Bench, *, hidden: bool = False) -> Path:
+    """A store of the retail year, where `hidden` without the events of hidden items before the split; its config."""
+    folder = bench.folder / ("grocer-hidden" if hidden else "grocer")
     folder.mkdir(parents=True, exist_ok=True)
     measure([sys.executable, str(GROCER / "convert.py"), "--data", str(bench.data / "complete_journey"), "--output", str(folder / "data")])
     config = Path(shutil.copy(GROCER / "notif_rec.yml", folder))
     for kind, name in (("users", "users.csv"), ("items", "items.csv.gz"), ("events", "events-purchases.csv.gz")):
         path = folder / "data" / name
         if hidden and kind == "events":
-            path = without(path, hidden)
+            path = _rewritten(path, lambda row: None if is_hidden(row["item_id"]) and row["timestamp"] < NEW_SPLIT else row)
         bench.run(config, "ingest", kind, str(path))
     return config
 
 
-def without(path: Path, hidden: Callable[[str, str], bool]) -> Path:
-    """The events that are not hidden."""
-    left = path.with_name("events-left.csv.gz")
-    with gzip.open(path, "rt", newline="") as source, gzip.open(left, "wt", newline="", compresslevel=1) as target:
-        rows = csv.DictReader(source)
-        writer = csv.DictWriter(target, list(rows.fieldnames or ()))
+def only_hidden_live(items: Path) -> Path:
+    """The items, of which those that are not hidden expire at the split."""
+    return _rewritten(items, lambda row: row | {"expires_at": "" if is_hidden(row["item_id"]) else f"{NEW_SPLIT}T00:00:00Z"})
+
+
+def _rewritten(path: Path, change: Callable[[dict[str, str]], dict[str, str] | None]) -> Path:
+    """The rows of a file, changed, without those that become None."""
+    left = path.with_name(f"left-{path.name}")
+    rows = (row for row in map(change, _csv_rows(path)) if row is not None)
+    first = next(rows)
+    with gzip.open(left, "wt", newline="", compresslevel=1) as target:
+        writer = csv.DictWriter(target, list(first))
         writer.writeheader()
-        writer.writerows(row for row in rows if not hidden(row["item_id"], row["timestamp"]))
+        writer.writerows(chain([first], rows))
     return left
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    with gzip.open(path, "rt", newline="") as source:
+        yield from csv.DictReader(source)
 
 
 def movie_files(data: Path, folder: Path) -> Iterator[tuple[str, Path]]:
