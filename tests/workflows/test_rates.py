@@ -145,7 +145,9 @@ def test_ranks_are_places_in_the_whole_list_of_what_a_user_could_get(
 ) -> None:
     """Against a ranking of everything, one user at a time, on the channel that excludes seen items and on the one that does not."""
     monkeypatch.setattr(past_sends, "DEPTH", depth)
-    config = config.model_copy(update={"model": config.model.model_copy(update={"trend": 0.0, "prior": 0.0})})  # factors alone
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"trend": 0.0, "drift": 0.0, "prior": 0.0})}
+    )  # factors alone
     since = AS_OF - timedelta(days=28)
     with store.connect() as connection:
         facts = facts_of(config)
