@@ -35,6 +35,7 @@ MOST_SENDS = 2_000_000  # more would not move a rate
 MOST_RANKED = 200_000
 RECENT_US = 28 * DAY_US
 ENOUGH_ITEMS, FEWEST_ITEMS, FEWEST_CLICKS = 200, 50, 5
+FEWEST_KINDS = 15  # different items: ranks of a few issues that everybody got say how these were liked, not what a rank is worth
 NO_HOURS = -1
 DEPTH = int(LAST_RANKS[-1])  # ranks beyond are all alike
 
@@ -138,7 +139,8 @@ def rank_since(sends: SendOutcomes, as_of: datetime) -> datetime | None:
     if len(of_item) and (of_item >= recent).sum() < ENOUGH_ITEMS:
         recent = int(np.quantile(of_item, 0.7, method="lower"))
     after = of_item >= recent
-    if after.sum() < FEWEST_ITEMS or sends.item_clicked[after].sum() < FEWEST_CLICKS:
+    kinds = len(np.unique(sends.item[after]))
+    if after.sum() < FEWEST_ITEMS or kinds < FEWEST_KINDS or sends.item_clicked[after].sum() < FEWEST_CLICKS:
         return None
     return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(microseconds=int(recent))
 
