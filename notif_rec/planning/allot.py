@@ -65,21 +65,22 @@ def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray) -> tuple[IntArray, D
     the prices, and at these they make up for what all others choose.
     """
     most = max(CLOSE, CLOSE_A_CELL * len(prices))
-    if menus.n <= 2 * most:
-        dual = find_prices(menus, rooms, prices)
-        return pick_entries(menus, rooms, dual.prices), dual
-    before = np.inf
-    for left_tries in reversed(range(TRIES)):
+    best = (np.inf, prices)
+    for _ in range(TRIES if menus.n > 2 * most else 0):
         picks, few, places, left = _closest(menus, rooms, prices, most)
         net = net_values(menus, prices, rooms.unit)
         lowest = float(net[picks[picks >= 0]].sum()) + _rent(rooms, prices)
-        if not left_tries or abs(before - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
+        if abs(best[0] - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
+            picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
+            taken = usage(menus, picks, len(prices))
+            if (taken <= rooms.high).all() and (taken >= rooms.low).all():
+                return picks, Dual(prices, lowest)
+        if lowest >= best[0]:  # the few lead astray
             break
-        before, prices = lowest, find_prices(few, left, prices).prices
-    picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
-    taken = usage(menus, picks, len(prices))
-    kept = bool((taken <= rooms.high).all() and (taken >= rooms.low).all())
-    return picks if kept else pick_entries(menus, rooms, prices), Dual(prices, lowest)
+        best = (lowest, prices)
+        prices = find_prices(few, left, prices).prices
+    dual = find_prices(menus, rooms, best[1])
+    return pick_entries(menus, rooms, dual.prices), dual
 
 
 def _closest(menus: Menus, rooms: Rooms, prices: FloatArray, most: int) -> tuple[IntArray, Menus, tuple[BoolArray, IntArray], Rooms]:
