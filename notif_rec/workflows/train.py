@@ -22,6 +22,7 @@ from notif_rec.errors import DataError
 from notif_rec.models.artifact import load_model, save_model
 from notif_rec.models.model import Model
 from notif_rec.policy.rule import Weight
+from notif_rec.scoring.engagement import Engagement
 from notif_rec.scoring.fatigue import FatigueCurve
 from notif_rec.scoring.incremental import Incremental
 from notif_rec.store.files import remove_folder
@@ -140,7 +141,10 @@ def _existing(store: Store, model_id: str, folder: Path) -> Model | None:
         return None
     try:
         known = load_model(folder)
-        return known if "fatigue" in known.extras else None  # of an earlier version
+        if "fatigue" not in known.extras:
+            return None  # of an earlier version
+        Engagement.from_json(known.extras["engagement"])
+        return known
     except DataError as error:
         log.warning("%s; fitted again", error.problem)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from notif_rec.config import parse_config
-from notif_rec.models.artifact import MANIFEST, load_model
+from notif_rec.models.artifact import MANIFEST, load_model, save_model
 from notif_rec.models.model import POPULAR
 from notif_rec.models.taste import Taste
 from notif_rec.scoring.candidates import retrieve
@@ -113,6 +114,19 @@ def test_a_damaged_model_is_fitted_again(tmp_path: Path, caplog: pytest.LogCaptu
     again = train(store, config(), AS_OF)
     assert (again.model_id, again.fresh) == (first.model_id, True) and fingerprints(store) == before
     assert "push.item_mean.npy: 0 bytes where the manifest says" in caplog.text
+
+
+def test_a_model_whose_rates_are_of_another_version_is_fitted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Or `plan` says "train again" for ever, and `train` that there is nothing to do."""
+    store = build(tmp_path / "s", past())
+    train(store, config(), AS_OF)
+    before = fingerprints(store)
+    model = load_model(folder(store))
+    rates = json.loads(model.extras["engagement"])
+    del rates["hours"]
+    save_model(folder(store), replace(model, extras={**model.extras, "engagement": json.dumps(rates)}))
+    assert train(store, config(), AS_OF).fresh and fingerprints(store) == before
+    assert "damaged: 'hours'" in caplog.text
 
 
 def test_old_models_make_room_but_not_those_of_waiting_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
