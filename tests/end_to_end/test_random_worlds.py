@@ -15,7 +15,7 @@ from tests.end_to_end.desk import Desk
 from tests.end_to_end.lives import Life, live
 from tests.end_to_end.worlds import HOUR, Chance, event, random_world
 
-WORLDS = int(os.environ.get("NOTIF_REC_WORLDS", "4"))
+WORLDS = int(os.environ.get("NOTIF_REC_WORLDS", "3"))
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))
