@@ -28,7 +28,7 @@ def test_status_and_explain_answer_while_a_night_is_on(tmp_path: Path) -> None:
             states.add((told["events"], told["sends"]))
             assert desk.call("explain", user, "--plan", first)["candidates"] == calm, "of a plan that was made, nothing changes"
             assert desk.try_("audit", "--plan", first).code == 0
-            time.sleep(0.3)  # looking all the time would take the night's own time
+            time.sleep(0.8)  # looking all the time would take the night's own time
         assert night.returncode == 0
     after = desk.call("status")
     assert versions == sorted(versions) and versions[0] < after["version"], "the night was looked at while it went on"

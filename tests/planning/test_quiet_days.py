@@ -98,5 +98,9 @@ def offset(zone: str, at: datetime) -> timedelta:
 
 
 def test_a_planner_that_never_sets_a_clock_is_caught_in_every_zone() -> None:
-    caught = {zone for seed in range(400) for zone, _ in in_quiet_hours(seed, blind=True)}
-    assert caught == set(NAMES)
+    missing = set(NAMES)
+    for seed in range(400):
+        missing -= {zone for zone, _ in in_quiet_hours(seed, blind=True)}
+        if not missing:
+            return
+    assert missing == set()
