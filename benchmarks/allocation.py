@@ -79,6 +79,11 @@ def build(folder: Path) -> Store:
     return Store.open(folder / ".notif_rec")
 
 
+def shop_store(folder: Path) -> Store:
+    """The store in `folder`, built where there is none."""
+    return Store.open(folder / ".notif_rec") if folder.exists() else build(folder)
+
+
 def shop_of(store: Store, keeps: Sequence[str] = ()) -> Shop:
     """The shop under the default config's rules (those named in `keeps`, where it names any), and more."""
     rules = [*yaml.safe_load(STARTER.read_text(encoding="utf-8"))["rules"], *MORE_RULES]
@@ -287,8 +292,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for the shop; one that is there is used again")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, one_blas_thread():
-        folder = arguments.keep or Path(place) / "shop"
-        store = Store.open(folder / ".notif_rec") if folder.exists() else build(folder)
+        store = shop_store(arguments.keep or Path(place) / "shop")
         if "within" in arguments.parts:
             within(store)
         if "across" in arguments.parts:

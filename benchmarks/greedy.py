@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from allocation import DEMAND, Desk, Shop, build, copies, quotas_for, scratch, shop_of, taken_by, worth
+from allocation import DEMAND, Desk, Shop, copies, quotas_for, scratch, shop_of, shop_store, taken_by, worth
 from world import AS_OF
 
 from notif_rec.config import Config, load_config
@@ -236,8 +236,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for the shop; one that is there is used again")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, one_blas_thread():
-        folder = arguments.keep or Path(place) / "shop"
-        store = Store.open(folder / ".notif_rec") if folder.exists() else build(folder)
+        store = shop_store(arguments.keep or Path(place) / "shop")
         if "beside" in arguments.parts:
             beside(store, arguments.items, Path(place))
         if "worst" in arguments.parts:

@@ -57,7 +57,7 @@ def days_of(p: FloatArray, label: FloatArray, plan_us: IntArray, delay_us: int) 
 
 def level_shifts(drift: Drift, days: Days, at_us: IntArray) -> FloatArray:
     """(n_at,) what to add to the log-odds at some moments, of the days that were known by then."""
-    if not any(drift[::2]) or not len(days.day):
+    if not (drift.wander or drift.wave) or not len(days.day):
         return np.zeros(len(at_us))
     states, _ = _filtered([drift], days)
     moments, place = np.unique(at_us, return_inverse=True)

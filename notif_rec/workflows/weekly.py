@@ -127,7 +127,12 @@ def as_told(context: PlanContext, told: Told) -> PlanContext:
 
 
 def spent_already(connection: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> dict[str, int]:
-    """Marketing sends per channel with send_at in the week that ends with a plan at `as_of`, or later, whichever plan made them."""
+    """Marketing sends per channel with send_at in the week that ends with a plan at `as_of`, or later, whichever plan made them.
+
+    Empty where no channel has a budget: the ledger is not asked.
+    """
+    if all(channel.weekly is None for channel in config.channels.values()):
+        return {}
     since = as_of + config.horizon - timedelta(days=7)
     return dict(connection.execute(SPENT, {"since": since}).fetchall())
 
