@@ -20,7 +20,6 @@ from notif_rec.models.blas import one_blas_thread
 from notif_rec.scoring.peaks import DEPTH, RUN, nominate
 
 BLOCK = 128  # users whose product with all items is held at once, per thread
-FEW = 128  # so many nominees are sorted by insertion
 HALF_ULP = 2.0**-24
 
 Vectors = npt.NDArray[np.float32]
@@ -168,7 +167,7 @@ def _choose(
     walked = np.zeros(place.shape[0] if walk.share > 0.0 else 0, np.float32)
     peaks = np.empty((scores.shape[1] // DEPTH + RUN - 1) // RUN * RUN, np.float32)
     tops, heap = np.empty(peaks.shape[0] // DEPTH, np.float32), np.empty(k, np.float32)
-    found, exact, order = np.empty(m, np.int32), np.empty(m, np.float64), np.empty(m, np.int32)
+    found, exact, order = np.empty(m, np.int32), np.empty(m, np.float64), np.empty(k, np.int32)
     for u in range(start, stop):
         row = scores[u - start]
         row[m:] = -np.inf
@@ -190,8 +189,7 @@ def _choose(
             exact[i] = _dot(users[u], table.vectors[found[i]])
             if scale > 0.0:
                 exact[i] += scale * (walked[live[found[i]]] - mean)
-        _rank(exact, found, n, order)
-        for i in range(min(k, n)):
+        for i in range(_rank(exact, found, n, order)):
             item = live[found[order[i]]]
             out_item[u, i], out_score[u, i] = item, exact[order[i]]
             if scale > 0.0:
@@ -237,21 +235,23 @@ def _add(row: Vectors, walked: Vectors, scale: np.float32, live: Items) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _rank(exact: Wide, found: Items, n: int, order: Items) -> None:
-    """order[:n]: the nominees, highest exact score first, ties by place."""
-    if n > FEW:
-        by_place = np.argsort(found[:n])
-        order[:n] = by_place[np.argsort(-exact[:n][by_place], kind="mergesort")]
-        return
+def _rank(exact: Wide, found: Items, n: int, order: Items) -> int:
+    """order[:m]: the best m = min(n, len(order)) nominees, highest exact score first, ties by place; returns m."""
+    m = 0
     for i in range(n):
-        at = i
+        at = m
         while at > 0:
             other = order[at - 1]
             if exact[other] > exact[i] or (exact[other] == exact[i] and found[other] < found[i]):
                 break
-            order[at] = other
             at -= 1
+        if at == order.shape[0]:
+            continue
+        m = min(m + 1, order.shape[0])
+        for place in range(m - 1, at, -1):
+            order[place] = order[place - 1]
         order[at] = i
+    return m
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
