@@ -14,10 +14,11 @@ from notif_rec.models.alike import fit_alike
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
 from notif_rec.models.blas import one_blas_thread
+from notif_rec.models.content import fit_content, with_content
 from notif_rec.models.model import ChannelModel, Fallback, Segments
 from notif_rec.models.popularity import fit_fallback
-from notif_rec.models.regression import fit_neighbours
-from notif_rec.models.settings import ModelSettings
+from notif_rec.models.regression import fit_neighbours, item_degree
+from notif_rec.models.settings import ModelSettings, SimilarSettings
 from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 from notif_rec.models.text import Texts, with_text
@@ -61,6 +62,8 @@ def fit_channel(
     similar = fit_neighbours(user_items, settings.similar, threads=threads) if settings.blend > 0 else no_neighbours(evidence.n_items)
     alike = alike_of(evidence, user_items, settings, threads=threads)
     fallback = fallback_of(evidence, code, settings.transfer)
+    if settings.blend > 0:
+        similar = add_content(similar, evidence, user_items, settings.similar, fallback, threads=threads)
     return assemble(name, code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
 
 
@@ -159,6 +162,28 @@ def alike_of(evidence: Evidence, user_items: sparse.csr_matrix, settings: ModelS
         return no_neighbours(evidence.n_items)
     likes = likes_of(user_items)
     return fit_alike(texts.words, likes, texts.new(likes), threads=threads)
+
+
+def add_content(
+    near: Neighbours, evidence: Evidence, user_items: sparse.csr_matrix, settings: SimilarSettings, fallback: Fallback, *, threads: int = 1
+) -> Neighbours:
+    """`near`, and what is popular now of like content; the same without text."""
+    if settings.content == 0 or not has_text(evidence) or not user_items.nnz:
+        return near
+    content = content_of(evidence, user_items, fallback, threads=threads)
+    return with_content(near, content, item_degree(user_items), settings.content)
+
+
+def content_of(evidence: Evidence, user_items: sparse.csr_matrix, fallback: Fallback, *, threads: int = 1) -> Neighbours:
+    """What is popular now of the content of each liked item; none without text."""
+    if evidence.texts is None:
+        return no_neighbours(evidence.n_items)
+    return fit_content(evidence.texts.words, likes_of(user_items), fallback.score[-1], threads=threads)
+
+
+def has_text(evidence: Evidence) -> bool:
+    """Whether any item says something of itself."""
+    return evidence.texts is not None and evidence.texts.words.nnz > 0
 
 
 def no_neighbours(n_items: int) -> Neighbours:

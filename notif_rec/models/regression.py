@@ -44,9 +44,9 @@ def mix(
     """Both parts, `share` of the regression, and `repeat` on the diagonal; a part that has no share may be None."""
     parts = [sparse.csr_matrix((len(degree), len(degree)), dtype=np.float32)]
     if walked is not None and share < 1:
-        parts.append(_scaled(matrix_of(walked), degree, 1 - share))
+        parts.append(scaled(matrix_of(walked), degree, 1 - share))
     if regressed is not None and share > 0:
-        parts.append(_scaled(regressed, degree, share))
+        parts.append(scaled(regressed, degree, share))
     if repeat > 0:
         parts.append(sparse.diags_array(np.where(degree > 0, repeat, 0.0).astype(np.float32)).tocsr())
     total = parts[0]
@@ -102,7 +102,7 @@ def _co_occurrence(user_items: sparse.csr_matrix, threads: int) -> tuple[Neighbo
     return fit_similar(walk, plain, threads=threads), diagonal, float(of_pair.mean())
 
 
-def _scaled(matrix: sparse.csr_matrix, degree: npt.NDArray[np.float64], share: float) -> sparse.csr_matrix:
+def scaled(matrix: sparse.csr_matrix, degree: npt.NDArray[np.float64], share: float) -> sparse.csr_matrix:
     """`matrix` so that a like adds `share` in all, on the average of likes."""
     total = float(np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel() @ degree / degree.sum())
     return (matrix * np.float32(share / total)).tocsr() if total > 0 else matrix

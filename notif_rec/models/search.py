@@ -11,6 +11,7 @@ import numpy as np
 from notif_rec.models.settings import ModelSettings
 
 BLENDS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+CONTENTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TRENDS = (0.0, 0.1, 0.3, 1.0, 3.0)
 DRIFTS = (0.0, 3.0, 6.0, 12.0)
@@ -62,12 +63,14 @@ def blend(run: Run) -> None:
         run.full(run.best.model_copy(update={"blend": share}))
 
 
-def mixture(run: Run, *, repeats: bool) -> None:
-    """The blend, what regression counts against the walk among similar items, and what an item that was had says for itself."""
+def mixture(run: Run, *, repeats: bool, texts: bool) -> None:
+    """The blend; among similar items regression against the walk, what content adds, and what an item that was had says for itself."""
     blend(run)
     if run.best.blend > 0:
         for share in SHARES:
             run.full(with_similar(run.best, regression=share))
+        for share in CONTENTS if texts else ():
+            run.full(with_similar(run.best, content=share))
         if repeats:
             _walk_along(run, *REPEAT, times=True)
 

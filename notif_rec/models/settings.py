@@ -26,8 +26,12 @@ class SimilarSettings(StrictModel):
     regression: float = Field(default=0.5, ge=0, le=1, description="share of the ridge regression between items; the rest is the walk")
     ridge: float = Field(default=7.0, gt=0, le=1e4, description="how far the regression is pulled to 0, times √ of an item's mean degree")
     support: int = Field(default=64, ge=1, le=500, description="items that may foretell an item in the regression")
+    content: float = Field(
+        default=0.25, ge=0, le=10, description="how loudly what is popular now of the same words, category and tags speaks, against 1 for "
+        "what the same people like",
+    )  # fmt: skip
     repeat: float = Field(
-        default=2.0, ge=0, le=100, description="how loudly an item that was had speaks for itself, against 1 for all its like; only "
+        default=3.0, ge=0, le=100, description="how loudly an item that was had speaks for itself, against 1 for all its like; only "
         "where a channel does not exclude what was seen",
     )  # fmt: skip
 

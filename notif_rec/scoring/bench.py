@@ -13,7 +13,8 @@ from scipy import sparse
 
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
-from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, fallback_of, no_neighbours, resolve_als
+from notif_rec.models.content import with_content
+from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, content_of, fallback_of, has_text, no_neighbours, resolve_als
 from notif_rec.models.metrics import Targets, per_user
 from notif_rec.models.model import ChannelModel, Fallback
 from notif_rec.models.regression import fit_regression, item_degree, mix
@@ -90,6 +91,9 @@ class Bench:
         fallback: Fallback = self._part("fallback", lately, lambda: fallback_of(evidence, self.code, settings.transfer))
         repeat = settings.similar.repeat if situation.asked.exclude is None else 0.0
         similar = self._similar(settings, base, user_items, repeat)
+        if settings.blend > 0 and settings.similar.content > 0 and user_items.nnz and has_text(evidence):
+            content = self._part("content", lately, lambda: content_of(evidence, user_items, fallback, threads=self.threads))
+            similar = with_content(similar, content, item_degree(user_items), settings.similar.content)
         worth = (base, settings.text_worth > 0)
         alike = self._part("alike", worth, lambda: alike_of(evidence, user_items, settings, threads=self.threads))
         return assemble(self.name, self.code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
@@ -110,7 +114,8 @@ class Bench:
             pull = (base, chosen.ridge, chosen.support)
             regressed = self._part("regression", pull, lambda: fit_regression(user_items, chosen, threads=self.threads))
         degree: npt.NDArray[np.float64] = item_degree(user_items)
-        return self._part("mix", (chosen, base), lambda: mix(walked, regressed, degree, share, repeat))
+        mixed = (base, chosen.model_copy(update={"content": 0.0}))
+        return self._part("mix", mixed, lambda: mix(walked, regressed, degree, share, repeat))
 
     def _part(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
         """The part with this key, fitted where it is not remembered."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from notif_rec.models.fit import Evidence, fallback_of
 from notif_rec.models.model import ChannelModel, Fallback, Segments
+from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights
 from notif_rec.scoring.candidates import Lists, retrieve
 
@@ -33,16 +34,19 @@ class Asked:
     exclude: Lists | None
 
 
-def rank_all(model: ChannelModel, popularity: Mapping[str, Fallback], asked: Asked, k: int, *, threads: int = 1) -> dict[str, Items]:
+def rank_all(
+    model: ChannelModel, similar: Neighbours, popularity: Mapping[str, Fallback], asked: Asked, k: int, *, threads: int = 1
+) -> dict[str, Items]:
     """(n_users, k) lists of every contender, in the order in which they are shown.
 
-    popularity: what `popular` and `recent` offer. `own_frequent` stands among them only where seen items may be listed again.
+    similar: what `similar` ranks by, without the content that the blend adds. popularity: what `popular` and `recent` offer.
+    `own_frequent` stands among them only where seen items may be listed again.
     """
     lists = {name: _unpersonal(model, fallback, asked, k, threads) for name, fallback in popularity.items()}
     if asked.exclude is None:
         lists[OWN_FREQUENT] = own_frequent(asked, model.code, lists[POPULAR], k)
     for name, share in ((SIMILAR, 1.0), (ALS, 0.0)):
-        lists[name] = rank(replace(model, blend=share, trend=0.0, drift=0.0, prior=0.0), asked, k, threads=threads)
+        lists[name] = rank(replace(model, similar=similar, blend=share, trend=0.0, drift=0.0, prior=0.0), asked, k, threads=threads)
     lists[BLEND] = rank(model, asked, k, threads=threads)
     return lists
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from notif_rec.models.evaluate import Ground, Report, activity_groups, judge
-from notif_rec.models.fit import Evidence, Step, fit_channel
+from notif_rec.models.fit import Evidence, Step, add_content, confidence, fit_channel
 from notif_rec.models.metrics import Targets
 from notif_rec.models.model import ChannelModel
 from notif_rec.models.regression import without_self
 from notif_rec.models.settings import ModelSettings
+from notif_rec.models.similar import Neighbours
 from notif_rec.scoring.contenders import BLEND, Asked, popularities, rank_all
 from notif_rec.scoring.contest import EngagementReport
 
@@ -79,19 +80,34 @@ def _told(reports: Mapping[str, ChannelReport]) -> dict[str, Any]:
 
 def fit_contender(
     name: str, code: int, evidence: Evidence, settings: ModelSettings, *, seed: int, threads: int, progress: Step | None = None
-) -> ChannelModel:
-    """The channel's model, with similar items even where the blend in use has none."""
-    fitted = settings if settings.blend > 0 else settings.model_copy(update={"blend": 0.5})
-    return replace(fit_channel(name, code, evidence, fitted, seed=seed, threads=threads, progress=progress), blend=settings.blend)
+) -> tuple[ChannelModel, Neighbours]:
+    """The channel's model, and similar items without a word of content, as anybody could build them; both even where the blend has none."""
+    apart = settings.model_copy(update={"blend": settings.blend or 0.5, "similar": settings.similar.model_copy(update={"content": 0.0})})
+    model = fit_channel(name, code, evidence, apart, seed=seed, threads=threads, progress=progress)
+    _, user_items = confidence(evidence, code, settings.transfer)
+    similar = add_content(model.similar, evidence, user_items, settings.similar, model.fallback, threads=threads)
+    return replace(model, blend=settings.blend, similar=similar), model.similar
 
 
 def backtest(
-    model: ChannelModel, evidence: Evidence, asked: Asked, targets: Targets, *, unreachable: int, k: int, seed: int, threads: int
+    contender: tuple[ChannelModel, Neighbours],
+    evidence: Evidence,
+    asked: Asked,
+    targets: Targets,
+    *,
+    unreachable: int,
+    k: int,
+    seed: int,
+    threads: int,
 ) -> ChannelReport:
-    """The report of the users asked, who all have a target; nothing repeats where what they had is excluded."""
+    """The report of the users asked, who all have a target; nothing repeats where what they had is excluded.
+
+    contender: of `fit_contender`.
+    """
+    model, similar = contender
     if asked.exclude is not None:
-        model = replace(model, similar=without_self(model.similar))
-    lists = rank_all(model, popularities(evidence, model.code, model.transfer), asked, k, threads=threads)
+        model, similar = replace(model, similar=without_self(model.similar)), without_self(similar)
+    lists = rank_all(model, similar, popularities(evidence, model.code, model.transfer), asked, k, threads=threads)
     popularity = np.bincount(_distinct(evidence), minlength=evidence.n_items).astype(np.float64)
     n_past = np.diff(asked.taste.offsets)
     past = popularity[asked.taste.item_index]

@@ -84,8 +84,10 @@ def _both_ways(scene: Scene, name: str, k: int, jobs: int, progress: Progress | 
         return {}
     evidence = scene.reading.evidence(settings)
     seed = scene.config.seed
-    model = fit_contender(name, scene.code[name], evidence, settings, seed=seed % 2**32, threads=jobs, progress=progress)
+    contender = fit_contender(name, scene.code[name], evidence, settings, seed=seed % 2**32, threads=jobs, progress=progress)
     return {
-        exclude: backtest(model, evidence, question.asked, question.targets, unreachable=question.unreachable, k=k, seed=seed, threads=jobs)
+        exclude: backtest(
+            contender, evidence, question.asked, question.targets, unreachable=question.unreachable, k=k, seed=seed, threads=jobs
+        )
         for exclude, question in questions.items()
     }

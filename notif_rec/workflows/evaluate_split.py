@@ -30,11 +30,11 @@ def evaluate_split(train: Path, test: Path, config: Config, k: int, *, jobs: int
         raise DataError(f"{test}: every pair stands in {train} too: nothing is left to foretell", "leave the test pairs out of --train")
     user_items = past.user_items()
     evidence = Evidence(taste_of(user_items), user_items.shape[1])
-    model = fit_contender(ALL, NO_CHANNEL, evidence, config.model, seed=config.seed % 2**32, threads=jobs, progress=progress)
+    contender = fit_contender(ALL, NO_CHANNEL, evidence, config.model, seed=config.seed % 2**32, threads=jobs, progress=progress)
     own = take_users(evidence.taste, user_row)
     no_segment = np.full(len(user_row), -1, np.int32)
     asked = Asked(own, own, user_row, no_segment, np.ones(evidence.n_items, dtype=bool), Lists(own.offsets, own.item_index))
-    found = backtest(model, evidence, asked, targets, unreachable=repeated, k=k, seed=config.seed, threads=jobs)
+    found = backtest(contender, evidence, asked, targets, unreachable=repeated, k=k, seed=config.seed, threads=jobs)
     return EvaluateResult(k, config.seed, {ALL: found})
 
 

@@ -151,7 +151,7 @@ class _Tuning:
     def _stages(self) -> Iterator[tuple[str, float, Callable[[], None]]]:
         run = self.all
         yield "start", 1.0, lambda: search.start(run)
-        yield "blend", 0.15, lambda: search.mixture(run, repeats=self.data.repeats)
+        yield "blend", 0.15, lambda: search.mixture(run, repeats=self.data.repeats, texts=self.data.texts)
         yield "similar", 0.4, lambda: search.similar(run)
         yield "factors", 0.6, self._factors
         yield "blend again", 0.63, lambda: search.blend(run)
@@ -162,7 +162,7 @@ class _Tuning:
         for name in self.data.channels:
             yield f"channel {name}", 0.7 + 0.1 / len(self.data.channels), partial(self._channel, name)
         yield "double", 0.95, lambda: search.double(run)
-        yield "last blend", 1.0, lambda: search.mixture(run, repeats=self.data.repeats)
+        yield "last blend", 1.0, lambda: search.mixture(run, repeats=self.data.repeats, texts=self.data.texts)
 
     def _factors(self) -> None:
         best = self.all.best

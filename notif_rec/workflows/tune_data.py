@@ -38,7 +38,8 @@ class TuneData:
     """Situations by settings, over everything and of the channels with enough of their own.
 
     code: of `all` and each channel. span: from the first sign of taste to the last that is learnt from; None where times are not
-    known. repeats: whether what a user had may come again. digest: tells these data from others. told: what is validated on, in words.
+    known. repeats: whether what a user had may come again. texts: whether items say anything of themselves. digest: tells these data
+    from others. told: what is validated on, in words.
     """
 
     situation: Ask
@@ -46,6 +47,7 @@ class TuneData:
     code: Mapping[str, int]
     span: timedelta | None
     repeats: bool
+    texts: bool
     digest: str
     told: str
 
@@ -62,7 +64,7 @@ def set_apart(path: Path, config: Config) -> TuneData:
     situation = _carved(coded, held, path)
     told = f"{int(held.sum())} of {n} pairs of {path.name}, {'by chance' if pairs.time is None else 'the last by time'}"
     digest = fingerprint("pairs", pairs.digest, config.seed, SET_APART, LAST_PART, MOST_USERS)
-    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, None, False, digest, told)
+    return TuneData(lambda settings: situation, {}, {ALL: NO_CHANNEL}, None, False, False, digest, told)
 
 
 def _some_of_each(user: npt.NDArray[np.integer], seed: int) -> npt.NDArray[np.bool_]:
@@ -116,7 +118,16 @@ def last_slice(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, 
     seen = [scene.exclude_seen(name) for name in scene.code]
     digest = fingerprint("store", newest, until, horizon, config.events, list(scene.code), seen, config.seed, MOST_USERS)
     told = f"what {most[ALL]} users took from {(until - horizon).isoformat(timespec='seconds')}Z on"
-    return TuneData(asks[ALL], channels, scene.code, until - horizon - first, not scene.exclude_seen(ALL), digest, told)
+    return TuneData(
+        asks[ALL],
+        channels,
+        scene.code,
+        until - horizon - first,
+        not scene.exclude_seen(ALL),
+        scene.reading.texts.words.nnz > 0,
+        digest,
+        told,
+    )
 
 
 def _first_and_newest(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime) -> tuple[datetime, datetime]:

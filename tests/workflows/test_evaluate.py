@@ -103,7 +103,7 @@ def fitted(scene: Scene) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name in ("push", ALL):
         settings = scene.settings(name)
-        model = fit_contender(name, scene.code[name], scene.reading.evidence(settings), settings, seed=1, threads=1)
+        model, _ = fit_contender(name, scene.code[name], scene.reading.evidence(settings), settings, seed=1, threads=1)
         for field in dataclasses.fields(model):
             value = getattr(model, field.name)
             parts = vars(value) if dataclasses.is_dataclass(value) else {"": value}
