@@ -179,17 +179,17 @@ def _full(past: Examples, test: Examples, recipe: Recipe) -> Floats:
     grown, rounds = grow(_lessons(learn), signs, groups, **told, rounds=MOST_ROUNDS, until=_lessons(stop))
     last, _ = grow(_lessons(past), signs, groups, **told, rounds=rounds)
     honest, final = flatten(grown), flatten(last)
-    margin = later.base + tree_scores(honest, _lessons(later).rows)
-    whole = past.base + tree_scores(final, _lessons(past).rows)
+    margin = later.rates() + tree_scores(honest, _lessons(later).rows)
+    whole = past.rates() + tree_scores(final, _lessons(past).rows)
     curve = levelled(fit_curve(margin, later.label, fit_line(margin, later.label)), whole, past.label)
-    return calibrated(curve, test.base + tree_scores(final, _lessons(test).rows))
+    return calibrated(curve, test.rates() + tree_scores(final, _lessons(test).rows))
 
 
 def _lessons(examples: Examples) -> Lessons:
     assert examples.parts is not None
     parts, unknown = examples.parts.astype(np.float32), examples.parts[:, RANK] == UNKNOWN
     parts[unknown, RANK] = SIZES[RANK] // 2
-    return Lessons(np.concatenate([examples.features, parts, unknown[:, None]], axis=1, dtype=np.float32), examples.label, examples.base)
+    return Lessons(np.concatenate([examples.features, parts, unknown[:, None]], axis=1, dtype=np.float32), examples.label, examples.rates())
 
 
 def rows(n_users: int, k: int = 100) -> None:

@@ -1,8 +1,9 @@
 """A generated newsletter: two years, some 620,000 mails, 18 % opened, 2.4 % clicked, and what real logs have in them; seeded.
 
 People differ, tire, drift away and come back; issues differ; mail programs open for people; clicks come twice, clocks disagree.
+Other shapes of it, to see that nothing is fitted to one: lists that rise or fall, weekends, many machines, a flood of new readers.
 
-    python benchmarks/newsletter.py FOLDER [--users 11000] [--seed 5]
+    python benchmarks/newsletter.py FOLDER [--users 11000] [--seed 5] [--shape usual]
 """
 
 from __future__ import annotations
@@ -36,6 +37,32 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """trend: log-odds over the whole time. weekend: log-odds more on Saturdays and Sundays. machine: share of readers whose mail
+    program opens everything. flood: share of readers who all join within sixty days, a year and a half in. sleep, wake: chances a day."""
+
+    trend: float = -0.2
+    season: float = 0.15
+    weekend: float = 0.0
+    machine: float = 0.03
+    flood: float = 0.0
+    sleep: float = 0.004
+    wake: float = 0.0025
+
+
+SHAPES = {
+    "usual": Shape(),
+    "rising": Shape(trend=0.8),
+    "falling": Shape(trend=-1.0),
+    "still": Shape(trend=0.0, season=0.0),
+    "weekly": Shape(weekend=-0.5),
+    "machines": Shape(machine=0.3),
+    "flood": Shape(flood=0.35),
+    "restless": Shape(sleep=0.012, wake=0.0075),
+}
+
+
 @dataclass
 class Readers:
     """Who they are, and how they stand at the moment. left: gone for good."""
@@ -51,10 +78,12 @@ class Readers:
     left: npt.NDArray[np.bool_]
 
 
-def make_readers(rng: np.random.Generator, n: int) -> Readers:
+def make_readers(rng: np.random.Generator, n: int, shape: Shape = SHAPES["usual"]) -> Readers:
     """Half of them there from the start, the others join on the way."""
     joined = np.where(rng.random(n) < 0.45, -rng.integers(0, 400, n), rng.integers(0, DAYS, n))
-    machine = np.where(rng.random(n) < 0.03, rng.integers(200, DAYS, n), DAYS + 1)
+    machine = np.where(rng.random(n) < shape.machine, rng.integers(200, DAYS, n), DAYS + 1)
+    if shape.flood:
+        joined = np.where(rng.random(n) < shape.flood, rng.integers(540, 600, n), joined)
     return Readers(
         joined=joined,
         keen=rng.normal(-1.1, 1.25, n),
@@ -68,7 +97,9 @@ def make_readers(rng: np.random.Generator, n: int) -> Readers:
     )
 
 
-def make_events(rng: np.random.Generator, people: Readers, days: Ints, topic: Ints) -> dict[str, list[npt.NDArray[np.generic]]]:
+def make_events(
+    rng: np.random.Generator, people: Readers, days: Ints, topic: Ints, shape: Shape = SHAPES["usual"]
+) -> dict[str, list[npt.NDArray[np.generic]]]:
     """Issue after issue: who is sent it, who opens, clicks, leaves."""
     columns: dict[str, list[npt.NDArray[np.generic]]] = {"user": [], "issue": [], "event": [], "at": []}
     hour = rng.choice([6, 7, 16, 18], len(days), p=[0.3, 0.4, 0.1, 0.2])
@@ -79,10 +110,11 @@ def make_events(rng: np.random.Generator, people: Readers, days: Ints, topic: In
         people.fatigue *= 0.5 ** (gap / 4.0)
         n = len(people.keen)
         awake = rng.random(n)
-        people.awake = np.where(people.awake, awake > 0.004 * gap, awake < 0.0025 * gap)
+        people.awake = np.where(people.awake, awake > shape.sleep * gap, awake < shape.wake * gap)
         sent = np.flatnonzero((people.joined <= day) & ~people.left & (rng.random(n) < people.share))
         new = np.exp(-(day - people.joined[sent]) / 30.0)
-        season = 0.15 * np.cos(2 * np.pi * day / 365) - 0.2 * day / DAYS
+        season = shape.season * np.cos(2 * np.pi * day / 365) + shape.trend * day / DAYS
+        season += shape.weekend * ((END - timedelta(days=DAYS - day)).weekday() >= 5)
         odds = people.keen[sent] + people.taste[sent, topic[issue]] + appeal[issue] + 0.8 * new + season
         odds += np.where(people.awake[sent], 0.35, -3.2) - 0.3 * people.fatigue[sent]
         at = int(day * DAY_S + hour[issue] * 3600)
@@ -120,14 +152,14 @@ def _record(
         columns["at"].append(at[which])
 
 
-def write(folder: Path, n_users: int, seed: int) -> None:
+def write(folder: Path, n_users: int, seed: int, shape: Shape = SHAPES["usual"]) -> None:
     """events.csv, users.csv, items.csv and notif_rec.yml."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    people = make_readers(rng, n_users)
+    people = make_readers(rng, n_users, shape)
     days = np.sort(rng.choice(DAYS, 112, replace=False))
     topic = rng.integers(0, len(TOPICS), len(days))
-    columns = {name: np.concatenate(parts) for name, parts in make_events(rng, people, days, topic).items()}
+    columns = {name: np.concatenate(parts) for name, parts in make_events(rng, people, days, topic, shape).items()}
     start = np.datetime64(END - timedelta(days=DAYS), "s")
     inside = columns["at"].astype(np.int64) < DAYS * DAY_S
     order = np.argsort(columns["at"][inside], kind="stable")
@@ -167,8 +199,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--users", type=int, default=11_000)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--shape", choices=SHAPES, default="usual")
     given = parser.parse_args()
-    write(given.folder, given.users, given.seed)
+    write(given.folder, given.users, given.seed, SHAPES[given.shape])
 
 
 if __name__ == "__main__":

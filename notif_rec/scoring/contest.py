@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from notif_rec.models.bootstrap import Interval
 from notif_rec.scoring.calibration import calibrated, identity, logit
-from notif_rec.scoring.engagement import CLICKED, LEFT, OPENED, Engagement, click_base, item_base
+from notif_rec.scoring.engagement import CLICKED, LEFT, OPENED, Engagement, item_base
 from notif_rec.scoring.engagement_fit import Effort, examples_of, fit_engagement_rates, recipe_of
 from notif_rec.scoring.features import FEATURES, ITEMS
 from notif_rec.scoring.reliability import Trial, Verdict, judge, lead
@@ -95,9 +95,9 @@ def _rate(rates: Engagement, at: int, outcome: int) -> float:
 
 def _user_margin(rates: Engagement, at: int, outcome: int, test: Examples) -> FloatArray:
     """Log-odds by the user's own rate, whatever the item's rank."""
-    if outcome == CLICKED:
-        return click_base(rates, at, test.features) + item_base(rates, at, np.full(len(test.label), -1))
-    return test.base
+    assert test.own is not None
+    base = item_base(rates, at, np.full(len(test.label), -1)) if outcome == CLICKED else test.base
+    return base + test.own
 
 
 def _trial(judged: SendOutcomes, outcome: int, test: Examples) -> Trial:

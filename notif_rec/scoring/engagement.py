@@ -154,9 +154,9 @@ def probabilities(
 
 def margins_of_users(engagement: Engagement, at: int, outcome: int, features: npt.NDArray[np.float32]) -> FloatArray:
     """(n,) the part of an outcome's log-odds, before calibration, that the user brings; of leaving it is all there is."""
-    own = {OPENED: open_base, CLICKED: click_base, LEFT: left_base}[outcome](engagement, at, features)
-    margin: FloatArray = own + engagement.scorers[at][outcome].user_part(features)
-    return margin
+    scorer = engagement.scorers[at][outcome]
+    margin: FloatArray = anybodys(engagement, at, outcome) + scorer.own * own_rate(engagement, at, outcome, features)
+    return margin + scorer.user_part(features)
 
 
 def margins_of_items(engagement: Engagement, at: int, outcome: int) -> FloatArray:
@@ -165,25 +165,26 @@ def margins_of_items(engagement: Engagement, at: int, outcome: int) -> FloatArra
     return added + item_base(engagement, at, RANK_OF_CELL) if outcome == CLICKED else added
 
 
-def open_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
-    """(n,) log-odds of an open by the user's own rate, shrunk to the channel's."""
-    strength, sends, opens = engagement.open_strength[at], features[:, SENDS], features[:, OPENS]
-    return logit((opens + strength * engagement.open_rate[at]) / (sends + strength))
+def anybodys(engagement: Engagement, at: int, outcome: int) -> float:
+    """Log-odds of an outcome, whoever gets the send; of a click the item brings it all."""
+    rate = {OPENED: engagement.open_rate, LEFT: engagement.unsubscribe_rate}.get(outcome)
+    return 0.0 if rate is None else float(logit(rate[at]))
 
 
-def click_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
-    """(n,) log of how many times as often as anybody the user clicks, shrunk to 1."""
-    strength, rate = engagement.click_strength[at], engagement.click_rate[at]
-    ratio: FloatArray = np.log((features[:, CLICKS] + strength) / (features[:, ITEMS] * rate + strength))
-    return ratio
+def own_rate(engagement: Engagement, at: int, outcome: int, features: npt.NDArray[np.float32]) -> FloatArray:
+    """(n,) log-odds by which a user opens more than anybody, shrunk to 0; log of how many times as often as anybody one clicks; of leaving
+    nobody has a rate."""
+    if outcome == OPENED:
+        strength, rate = engagement.open_strength[at], engagement.open_rate[at]
+        return logit((features[:, OPENS] + strength * rate) / (features[:, SENDS] + strength)) - logit(rate)
+    if outcome == CLICKED:
+        strength, rate = engagement.click_strength[at], engagement.click_rate[at]
+        ratio: FloatArray = np.log((features[:, CLICKS] + strength) / (features[:, ITEMS] * rate + strength))
+        return ratio
+    return np.zeros(len(features))
 
 
 def item_base(engagement: Engagement, at: int, bucket: npt.NDArray[np.int64]) -> FloatArray:
     """Log-odds that anybody clicks an item of a rank bucket; the channel's, whatever the rank, where it is negative: nobody looked."""
     of_bucket = np.append(logit(engagement.click_rate_by_bucket[at]), logit(engagement.click_rate[at]))
     return of_bucket[bucket]
-
-
-def left_base(engagement: Engagement, at: int, features: npt.NDArray[np.float32]) -> FloatArray:
-    """(n,) log-odds of leaving at the channel's rate."""
-    return np.full(len(features), logit(engagement.unsubscribe_rate[at]))

@@ -13,10 +13,9 @@ from notif_rec.scoring.engagement import (
     LEFT,
     OPENED,
     Engagement,
-    click_base,
+    anybodys,
     item_base,
-    left_base,
-    open_base,
+    own_rate,
     rank_bucket,
 )
 from notif_rec.scoring.features import DAY_US, SCALES, SIGNS
@@ -76,13 +75,13 @@ def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -
         of = sends.of_item()
         features = sends.features if (np.diff(sends.offsets) == 1).all() else sends.features[of]  # no copy of all
         parts = _parts(sends, np.arange(len(of)), CLICKED)
-        base = click_base(rates, at, sends.features)[of] + item_base(rates, at, parts[:, RANK].astype(np.int64))
-        return Examples(features, parts, sends.item_clicked.astype(np.float64), base, sends.plan_us[of])
+        base, own = item_base(rates, at, parts[:, RANK].astype(np.int64)), own_rate(rates, at, outcome, sends.features)[of]
+        return Examples(features, parts, sends.item_clicked.astype(np.float64), base, sends.plan_us[of], own)
     known = ~sends.blind if outcome == OPENED else sends.leave_known
     told = sends.where(known)
     label = (told.opened if outcome == OPENED else told.unsubscribed).astype(np.float64)
-    base = open_base(rates, at, told.features) if outcome == OPENED else left_base(rates, at, told.features)
-    return Examples(told.features, _parts(told, told.leads(), OPENED) if outcome == OPENED else None, label, base, told.plan_us)
+    base, own = np.full(len(label), anybodys(rates, at, outcome)), own_rate(rates, at, outcome, told.features)
+    return Examples(told.features, _parts(told, told.leads(), OPENED) if outcome == OPENED else None, label, base, told.plan_us, own)
 
 
 def _parts(sends: SendOutcomes, item: npt.NDArray[np.int64], outcome: int) -> npt.NDArray[np.int8]:

@@ -15,18 +15,20 @@ from notif_rec.scoring.features import LOG, LOGIT
 
 FloatArray = npt.NDArray[np.float64]
 COEFFICIENT_SD = 0.3  # of a standardised feature, before the data speak
+OWN_SD = 0.3  # of how much of the user's own rate counts, about all of it
 LEVEL_SD = 3.0
 ROUNDS = 200
 
 
 class Linear(NamedTuple):
-    """Adds level + Σ coefficient · (scaled feature − mean) / spread to a margin."""
+    """Adds level + Σ coefficient · (scaled feature − mean) / spread to a margin, of which the user's own rate is taken `own` times."""
 
     scale: npt.NDArray[np.int8]
     mean: FloatArray
     spread: FloatArray
     coefficient: FloatArray
     level: float
+    own: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists; floats read back bit by bit."""
@@ -39,7 +41,7 @@ class Linear(NamedTuple):
         mean, spread, coefficient = (np.asarray(stored[name], np.float64) for name in ("mean", "spread", "coefficient"))
         if len({a.shape for a in (scale, mean, spread, coefficient)}) != 1 or scale.ndim != 1:
             raise ValueError("the columns of a linear model differ in length")
-        return cls(scale, mean, spread, coefficient, float(stored["level"]))
+        return cls(scale, mean, spread, coefficient, float(stored["level"]), float(stored["own"]))
 
 
 def linear_scores(linear: Linear, rows: npt.NDArray[np.float32]) -> FloatArray:
@@ -51,9 +53,11 @@ def linear_scores(linear: Linear, rows: npt.NDArray[np.float32]) -> FloatArray:
 
 
 def fit_linear(
-    rows: npt.NDArray[np.float32], label: FloatArray, base: FloatArray, scale: npt.NDArray[np.int8], signs: npt.NDArray[np.int8]
-) -> Linear:
-    """label ~ Bernoulli(σ(base + linear)), leaning on 0; coefficients keep their signs (0 = free). Constant features get 0."""
+    rows: npt.NDArray[np.float32], label: FloatArray, base: FloatArray, own: FloatArray, scale: npt.NDArray[np.int8],
+    signs: npt.NDArray[np.int8],
+) -> Linear:  # fmt: skip
+    """label ~ Bernoulli(σ(base + c · own + linear)), leaning on own's being taken once and nothing else; coefficients keep their signs
+    (0 = free), and c is at least 0: features say again what own says, and none of them may take it back. Constant features get 0."""
     x: FloatArray = np.empty(rows.shape)
     _scaled(np.ascontiguousarray(rows, np.float32), scale, x)
     mean, spread = x.mean(axis=0), x.std(axis=0)
@@ -61,17 +65,18 @@ def fit_linear(
     x -= mean
     x /= np.where(spread > 0, spread, 1.0)
     x[:, spread == 0] = 0.0
-    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs.tolist()] + [(None, None)]
-    prior = np.append(np.full(x.shape[1], 1 / COEFFICIENT_SD**2), 1 / LEVEL_SD**2)
+    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs.tolist()] + [(None, None), (0.0, None)]
+    prior = np.concatenate([np.full(x.shape[1], 1 / COEFFICIENT_SD**2), [1 / LEVEL_SD**2, 1 / OWN_SD**2]])
+    start = np.append(np.zeros(x.shape[1] + 1), 1.0)
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
-        margin = base + x @ theta[:-1] + theta[-1]
-        p = 1 / (1 + np.exp(-margin))
-        gradient = np.append(x.T @ (p - label), (p - label).sum()) + prior * theta
-        return float((np.logaddexp(0, margin) - label * margin).sum() + 0.5 * (prior * theta**2).sum()), gradient
+        margin, far = base + x @ theta[:-2] + theta[-2] + theta[-1] * own, theta - start
+        miss = 1 / (1 + np.exp(-margin)) - label
+        gradient = np.concatenate([x.T @ miss, [miss.sum(), own @ miss]]) + prior * far
+        return float((np.logaddexp(0, margin) - label * margin).sum() + 0.5 * (prior * far**2).sum()), gradient
 
-    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS})
-    return Linear(scale, mean, spread, found.x[:-1], float(found.x[-1]))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS})
+    return Linear(scale, mean, spread, found.x[:-2], float(found.x[-2]), float(found.x[-1]))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

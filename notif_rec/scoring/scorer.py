@@ -21,7 +21,7 @@ RATES, LOGISTIC, TREES = "rates", "logistic", "trees"
 
 @dataclass(frozen=True)
 class Scorer:
-    """p = calibrated(base + user part + item part), log-odds all of them.
+    """p = calibrated(base + own · the user's own rate + user part + item part), log-odds all of them.
 
     kind: what foretells, RATES (the base alone), LOGISTIC or TREES (on top of a logistic). item: (N_CELLS,) what the cell of an
     item adds (scoring/item_parts.py); empty where nothing does. typical: (n_features,) the median user, to compare with.
@@ -37,8 +37,13 @@ class Scorer:
     rounds: int = 0
     drift: Drift = STILL
 
+    @property
+    def own(self) -> float:
+        """How much of what the user's own rate says counts; the rest of it is among the features."""
+        return 1.0 if self.linear is None else self.linear.own
+
     def user_part(self, features: npt.NDArray[np.float32]) -> FloatArray:
-        """(n,) what features of the user, as the channel sees them, add to the base."""
+        """(n,) what features of the user, as the channel sees them, add to the rates."""
         added = tree_scores(self.trees, features)
         return added if self.linear is None else added + linear_scores(self.linear, features)
 

@@ -35,8 +35,7 @@ class Examples:
     """What a scorer is fitted to, one row a send or an item of a send, in an order that ids decide.
 
     parts: (n, N_PARTS) of the item, or the item that leads the send; None where the outcome has nothing to do with items. base: margins
-    of the rates.
-    plan_us: when the send was planned, or could have been.
+    of everybody's rates. own: what the user's own rate adds to them; None: nothing. plan_us: when the send was planned, or could have been.
     """
 
     features: npt.NDArray[np.float32]
@@ -44,13 +43,18 @@ class Examples:
     label: FloatArray
     base: FloatArray
     plan_us: npt.NDArray[np.int64]
+    own: FloatArray | None = None
 
     def where(self, pick: Mask) -> Examples:
         """The rows that `pick`, a mask, picks; no copy of all."""
         if pick.all():
             return self
-        parts = None if self.parts is None else self.parts[pick]
-        return Examples(self.features[pick], parts, self.label[pick], self.base[pick], self.plan_us[pick])
+        parts, own = None if self.parts is None else self.parts[pick], None if self.own is None else self.own[pick]
+        return Examples(self.features[pick], parts, self.label[pick], self.base[pick], self.plan_us[pick], own)
+
+    def rates(self, own: float = 1.0) -> FloatArray:
+        """(n,) margins of the rates, the user's own taken `own` times."""
+        return self.base if self.own is None else self.base + own * self.own
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,9 @@ def _learned(
     logistic."""
     sample, shift = _sampled(examples, within, recipe.seed)
     typical = np.median(sample.features[:: max(1, len(sample.label) // MOST_TYPICAL)], axis=0).astype(np.float32)
-    base = _day_by_day(sample.base + shift, sample)
+    base, own = _day_by_day(sample.rates() + shift, sample) - sample.rates() + sample.base, sample.rates() - sample.base
     some = slice(None, None, 1 + len(base) // MOST_LINEAR)
-    linear = fit_linear(sample.features[some], sample.label[some], base[some], recipe.scales, recipe.signs)
+    linear = fit_linear(sample.features[some], sample.label[some], base[some], own[some], recipe.scales, recipe.signs)
     scorer = replace(bare_scorer(), kind=kind, typical=typical, linear=linear)
     if kind == LOGISTIC or rounds == 0:
         return scorer
@@ -151,10 +155,10 @@ def _day_by_day(margin: FloatArray, examples: Examples) -> FloatArray:
 
 def margins(scorer: Scorer, examples: Examples, threads: int = 1) -> FloatArray:
     """(n,) what the scorer says before calibration."""
-    starts = range(0, len(examples.base), ROWS_A_TASK)
+    starts = range(0, len(examples.label), ROWS_A_TASK)
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(lambda at: scorer.user_part(examples.features[at : at + ROWS_A_TASK]), starts))
-    margin: FloatArray = examples.base + np.concatenate([np.zeros(0), *parts])
+    margin: FloatArray = examples.rates(scorer.own) + np.concatenate([np.zeros(0), *parts])
     return margin if examples.parts is None else margin + scorer.item_part()[cells_of(examples.parts)]
 
 

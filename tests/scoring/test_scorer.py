@@ -21,6 +21,7 @@ from notif_rec.scoring.trees import flatten, parted, tree_scores
 
 Floats = npt.NDArray[np.float64]
 DAY_US = 86_400_000_000
+NAMES = [feature.name for feature in FEATURES]
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -204,9 +205,9 @@ def test_a_logistic_regression_finds_what_made_the_answers_but_keeps_its_signs()
     rows = rng.normal(size=(20_000, 3)).astype(np.float32)
     label = (rng.random(20_000) < sigmoid(-1 + 0.8 * rows[:, 0] - 0.5 * rows[:, 1] + 0.4 * rows[:, 2])).astype(np.float64)
     plain = np.full(3, PLAIN, np.int8)
-    free = fit_linear(rows, label, np.zeros(20_000), plain, np.zeros(3, np.int8))
+    free = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), plain, np.zeros(3, np.int8))
     assert free.coefficient == pytest.approx([0.8, -0.5, 0.4], abs=0.08)
-    bound = fit_linear(rows, label, np.zeros(20_000), plain, np.array([1, 1, -1], np.int8))
+    bound = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), plain, np.array([1, 1, -1], np.int8))
     assert bound.coefficient[1] == 0 and bound.coefficient[2] == 0 and bound.coefficient[0] > 0
     assert linear_scores(free, rows[:5]).tolist() == [linear_scores(free, rows[i : i + 1])[0] for i in range(5)]
 
@@ -239,3 +240,22 @@ def test_cells_are_numbered_as_they_are_listed_and_signs_are_checked_along_each_
         bent = fair.copy()
         bent[at] += 5.0
         assert not keeps_signs(bent)
+
+
+def test_what_features_say_again_of_the_own_rate_is_not_counted_twice() -> None:
+    """Users asleep or awake: the last few sends tell more than the whole rate, which a logistic bound to it in full would overstate."""
+    rng = np.random.default_rng(21)
+    n = 20_000
+    awake, keen = rng.random(n) < 0.5, rng.normal(0, 0.7, n)
+    before = np.where(rng.random(n) < 0.25, ~awake, awake)  # most of the rate is of a time when they may have been the other
+    rate = (rng.binomial(20, sigmoid(np.where(before, 0.5, -3.0) + keen)) + 1) / 25
+    rows = np.zeros((n, N_FEATURES), np.float32)
+    rows[:, NAMES.index("open_rate")] = rate
+    rows[:, NAMES.index("open_rate_fast")] = (rng.binomial(4, sigmoid(np.where(awake, 0.5, -3.0) + keen)) + 0.2) / 5
+    label = (rng.random(n) < sigmoid(np.where(awake, 0.5, -3.0) + keen)).astype(np.float64)
+    own, level, even = np.log(rate / (1 - rate)), np.zeros(n), np.arange(n) % 2 == 0
+    slopes = []
+    for base, apart in ((level, own), (own, level)):
+        linear = fit_linear(rows[even], label[even], base[even], apart[even], SCALES, SIGNS)
+        slopes.append(fit_line((base + linear.own * apart + linear_scores(linear, rows))[~even], label[~even])[1])
+    assert slopes[0] == pytest.approx(1.0, abs=0.06) and slopes[1] < 0.85
