@@ -1,10 +1,14 @@
 """Do the intervals of `ope --policy` hold the truth, and does it rank policies rightly? Small logs of the real planner, truth known.
 
     python benchmarks/ope.py [--logs 1000] [--users 800] [--plans 7] [--jobs 1]
+    python benchmarks/ope.py --between 4 --logs 120      # how coverage falls with what chance could never have done
 
 A generated shop is ingested and trained on by the front door. Each log is a plan for some users drawn at random, with exploration of its
 own seed; a message is answered by a law that the models do not know. Five policies are judged by each log. Their true values are sums over
 everybody of probability × law: nothing is estimated on that side. The control tells wrong propensities on purpose.
+
+--between judges so many policies on the way from the log's own values to those of each of the two policies that the logs do not support,
+also above the share at which `ope` refuses.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ from notif_rec.workflows.plan_outcomes import Outcomes
 
 SIZE = Size(6_000, 400, 120_000)
 WORTH = Worth(0.1, 1.0, -3.0)  # the yardstick
-BASE = {"exploration": 0.2, "value": {"opened": 0.1, "clicked": 1.0, "unsubscribed": -3.0}}
+BASE: Mapping[str, Any] = {"exploration": 0.2, "value": {"opened": 0.1, "clicked": 1.0, "unsubscribed": -3.0}}
 POLICIES: Mapping[str, Mapping[str, Any]] = {
     "unexplored": {"exploration": 0.0},
     "for opens": {"value": {"opened": 1.0, "clicked": 0.05, "unsubscribed": -3.0}, "exploration": 0.02},
@@ -50,6 +54,7 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
     "by chance": {"exploration": 0.3333},
     "afraid of leaving": {"value": {"opened": 0.1, "clicked": 1.0, "unsubscribed": -150.0}, "exploration": 0.02},
 }
+UNLIKE = ("for opens", "afraid of leaving")  # do what chance could not have done
 NAMES = ("ips", "snips", "dr", "sndr", "clipped_ips", "switch_dr", "dros", "dm")
 DRAWS = 500
 
@@ -64,7 +69,17 @@ class Shop:
     truth: Mapping[str, float]
 
 
-def build(folder: Path) -> Shop:
+def between(steps: int) -> Mapping[str, Mapping[str, Any]]:
+    """Policies that value sends ever less as the log does, and ever more as those of UNLIKE; the last step is these themselves."""
+    made = {}
+    for name in UNLIKE:
+        for share in np.arange(1, steps + 1) / steps:
+            value = {key: (1 - share) * own + share * POLICIES[name]["value"][key] for key, own in BASE["value"].items()}
+            made[f"{share:.0%} {name}"] = {"value": value, "exploration": 0.02}
+    return made
+
+
+def build(folder: Path, policies: Mapping[str, Mapping[str, Any]]) -> Shop:
     """The shop, its model, and everybody's actions under every policy."""
     make_world(folder, SIZE)
     for table, *files in (("users", "users.csv"), ("items", "items.csv"), ("events", "events-0.csv", "events-1.csv")):
@@ -73,7 +88,7 @@ def build(folder: Path) -> Shop:
     base, store = changed(load_config(folder / "notif_rec.yml"), BASE), Store.open(folder / ".notif_rec")
     batch, context = prepared(store, base, folder / "own")
     rivals = {}
-    for number, (name, keys) in enumerate(POLICIES.items()):
+    for number, (name, keys) in enumerate(policies.items()):
         theirs, other = prepared(store, changed(base, keys), folder / f"rival-{number}")
         rivals[name] = actions_of(theirs, other, folder)[0]
     truth = {name: float((rival.likely * law(rival)).sum() / batch.num_rows) for name, rival in rivals.items()}
@@ -189,15 +204,17 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=800)
     parser.add_argument("--plans", type=int, default=7)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--between", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, one_blas_thread():
         folder = Path(place)
-        shop = build(folder / "shop")
+        shop = build(folder / "shop", between(arguments.between) if arguments.between else POLICIES)
         print(f"95 % intervals from {arguments.logs:,} logs of {arguments.users:,} users hold the true value in", flush=True)
         coverage(shop, arguments.logs, arguments.users, 1.0, arguments.jobs)
-        ranking(shop, arguments.plans, arguments.jobs)
-        print("control: the same with propensities of chance's sends told half as large")
-        coverage(shop, max(1, arguments.logs // 5), arguments.users, 0.5, arguments.jobs)
+        if not arguments.between:
+            ranking(shop, arguments.plans, arguments.jobs)
+            print("control: the same with propensities of chance's sends told half as large")
+            coverage(shop, max(1, arguments.logs // 5), arguments.users, 0.5, arguments.jobs)
     get_reusable_executor().shutdown()  # so that its processes are counted
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(f"{sum(used.ru_utime + used.ru_stime for used in (own, others)):.0f} core-s")

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.planning.dual import Dual, find_prices
+from notif_rec.planning.dual import find_prices
 from notif_rec.planning.menu_table import Listed
 from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, best_entries, margins, net_values, of_users, usage
 from notif_rec.planning.repair import fit_entries, pick_entries
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-CLOSE, CLOSE_A_CELL = 30_000, 100  # users of the closest calls, and for each cell, who alone are looked at where there are many more
-TRIES, SETTLED = 6, 1e-4  # how often they find better prices at most; a share of D that is not worth another time
+MISJUDGED = 3.0  # times √(cells / users of a sample): the share of all users whose choice a sample's prices may get wrong
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,17 @@ def better_prices(listed: Listed, rooms: Rooms, start: FloatArray | None, share:
     return dual.prices, dual.value + float(chance.value.sum())
 
 
+def reach_of(listed: Listed, rooms: Rooms, prices: FloatArray) -> float:
+    """How much worse than a user's best an entry may be and still matter: only so many have closer calls as the prices, which suit the
+    users of this sample, may be wrong about.
+    """
+    menus, _ = of_users(listed.menus, ~listed.alone)
+    net = net_values(menus, prices, rooms.unit)
+    share = MISJUDGED * np.sqrt(len(prices) / max(1, menus.n))
+    margin = margins(menus, net, best_entries(menus, net))
+    return float(np.quantile(margin, share, method="higher")) if menus.n and share < 1.0 else np.inf
+
+
 def allot(listed: Listed, rooms: Rooms, prices: FloatArray) -> Allotment:
     """What chance chose first, as far as there is room; then everybody else at prices as good as the menus know, from `prices` on."""
     n_cells, picks = len(rooms.high), np.full(len(listed.user), -1, dtype=np.int64)
@@ -52,47 +61,13 @@ def allot(listed: Listed, rooms: Rooms, prices: FloatArray) -> Allotment:
     drawn = fit_entries(chance, rooms._replace(low=np.zeros_like(rooms.low)), _first(chance))
     others, entries = of_users(listed.menus, ~listed.alone)
     left = _left(rooms, usage(chance, drawn, n_cells))
-    chosen, better = _chosen(others, left, prices)
+    better = find_prices(others, left, prices)
+    chosen = pick_entries(others, left, better.prices)
     for some, found, own in ((listed.alone, drawn, places), (~listed.alone, chosen, entries)):
         picks[some] = np.append(own, -1)[found]  # -1, nothing, stays -1
     bits = np.append(listed.bits, np.uint64(0))[picks]
     value, lowest = _worth(listed.menus, picks), better.value + _worth(chance, drawn)
     return Allotment(bits, value, usage(listed.menus, picks, n_cells), better.prices, lowest)
-
-
-def _chosen(menus: Menus, rooms: Rooms, prices: FloatArray) -> tuple[IntArray, Dual]:
-    """The entry of each user, within the rooms, and better prices. Of very many users the closest calls alone are looked at: they find
-    the prices, and at these they make up for what all others choose.
-    """
-    most = max(CLOSE, CLOSE_A_CELL * len(prices))
-    best = (np.inf, prices)
-    for _ in range(TRIES if menus.n > 2 * most else 0):
-        picks, few, places, left = _closest(menus, rooms, prices, most)
-        net = net_values(menus, prices, rooms.unit)
-        lowest = float(net[picks[picks >= 0]].sum()) + _rent(rooms, prices)
-        if abs(best[0] - lowest) <= SETTLED * abs(lowest):  # better prices for these few are none for all
-            picks[places[0]] = np.append(places[1], -1)[pick_entries(few, left, prices)]
-            taken = usage(menus, picks, len(prices))
-            if (taken <= rooms.high).all() and (taken >= rooms.low).all():
-                return picks, Dual(prices, lowest)
-        if lowest >= best[0]:  # the few lead astray
-            break
-        best = (lowest, prices)
-        prices = find_prices(few, left, prices).prices
-    dual = find_prices(menus, rooms, best[1])
-    return pick_entries(menus, rooms, dual.prices), dual
-
-
-def _closest(menus: Menus, rooms: Rooms, prices: FloatArray, most: int) -> tuple[IntArray, Menus, tuple[BoolArray, IntArray], Rooms]:
-    """What everybody would choose at `prices`; the menus of those whom it costs least to choose otherwise, who they are and the places of
-    their entries; and what the others leave of the rooms.
-    """
-    net = net_values(menus, prices, rooms.unit)
-    picks = best_entries(menus, net)
-    margin = margins(menus, net, picks)
-    close = margin <= np.partition(margin, most)[most]
-    few, entries = of_users(menus, close)
-    return picks, few, (close, entries), _left(rooms, usage(menus, picks[~close], len(prices)))
 
 
 def _rent(rooms: Rooms, prices: FloatArray) -> float:

@@ -154,7 +154,8 @@ class PlanContext:
     """A plan's fixed part. rules: as policy.load.binding_rules gives them. active: per channel, an open or click in the last 30 days.
 
     curve: how users tire, for rules that learn. n_item_codes: how many codes the store's dictionary of items has. incremental: what sends
-    add, None = they are valued by response. weekly: the weekly budget of each channel, None where it has none; empty = none has.
+    add, None = they are valued by response. weekly: the weekly budget of each channel, None where it has none; empty = none has. reach:
+    a menu leaves out what is worth so much less than the best, prices paid.
     """
 
     settings: Settings
@@ -173,6 +174,7 @@ class PlanContext:
     overruled: Overruled = NOBODY
     incremental: Incremental | None = None
     weekly: tuple[Weekly | None, ...] = ()
+    reach: float = np.inf
 
     def __post_init__(self) -> None:
         if len(self.rules) > MAX_RULES:
@@ -180,8 +182,8 @@ class PlanContext:
         if not 1 <= self.settings.max_offers <= MAX_OFFERS:
             raise ConfigError(f"max_offers {self.settings.max_offers} is outside 1 to {MAX_OFFERS}", "24 loses little")
 
-    def with_market(self, market: Market, overruled: Overruled = NOBODY) -> PlanContext:
-        return replace(self, market=market, overruled=overruled)
+    def with_market(self, market: Market, overruled: Overruled = NOBODY, reach: float = np.inf) -> PlanContext:
+        return replace(self, market=market, overruled=overruled, reach=reach)
 
     @cached_property
     def all_limits(self) -> Limits:

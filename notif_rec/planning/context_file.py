@@ -50,6 +50,7 @@ def save_context(folder: Path, context: PlanContext, model: Path) -> None:
         "quotas": [asdict(quota) for quota in context.quotas],
         "incremental": context.incremental.to_json() if context.incremental else None,
         "weekly": [None if budget is None else asdict(budget) for budget in context.weekly],
+        "reach": context.reach,
     }
     (folder / FILE).write_text(json.dumps(told), encoding="utf-8")
 
@@ -76,6 +77,7 @@ def load_context(folder: Path) -> PlanContext:
         overruled=Overruled(**_arrays(folder, "overruled", Overruled)),
         incremental=Incremental.from_json(told["incremental"]) if told["incremental"] else None,
         weekly=tuple(None if budget is None else Weekly(**budget) for budget in told["weekly"]),
+        reach=told["reach"],
     )
 
 

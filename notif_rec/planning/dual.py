@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.planning.compiled import kernel
-from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, near
+from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, near, net_values, of_users, usage
 
 FloatArray = npt.NDArray[np.float64]
 SMOOTH, SHARP = 0.1, 0.001  # temperatures, as shares of a usual entry's value: the first and the last step's
 WARM = 0.1  # of the first temperature, where prices are known
 STEPS, FEWER = 80, 60  # … and where prices are known
+QUICK = 0.5  # share of the steps that many users need: a step too few moves the price of a few of them
 SOFTENED = 0.6  # share of the steps over which the temperature falls
 LEAST_SLOPE = 0.01  # of a cell's demand (or room) over the temperature: no step is longer than this slope would make it
 FARTHEST = 1.0  # usual values that a price moves at most in one step
@@ -47,17 +48,21 @@ def find_prices(menus: Menus, rooms: Rooms, start: FloatArray | None = None, ste
     usual = float(menus.value[menus.start[:-1][np.diff(menus.start) > 0]].mean()) if len(menus.value) else 0.0
     if usual <= 0.0 or not len(price):
         return Dual(price, 0.0)
-    first, steps = (SMOOTH, steps or STEPS) if start is None else (SMOOTH * WARM, steps or FEWER)
+    large = len(menus.value) > LARGE
+    share = QUICK if large else 1.0
+    first, steps = (SMOOTH, steps or int(STEPS * share)) if start is None else (SMOOTH * WARM, steps or int(FEWER * share))
     heats = usual * np.maximum(SHARP, first * (SHARP / first) ** (np.arange(steps) / (SOFTENED * steps)))
-    whole, large = _Scaled(menus, rooms, usual), len(menus.value) > LARGE
+    whole = _Scaled(menus, rooms, usual)
     wide = heats > usual * SMOOTH * WARM if large else np.ones(steps, dtype=np.bool_)
     best = _lowest(whole, rooms, price, heats[wide])
     for _ in range(ZOOMS if large else 0):
-        close = _Scaled(near(menus, best.prices, rooms.unit, REACH * usual), rooms, usual)
+        close = _close(menus, rooms, best.prices, usual)
         found = _lowest(close, rooms, best.prices, heats[~wide])
         exact, _ = whole.measure(found.prices, usual * SHARP)
-        if exact >= best.value:  # too far a way for what is near
-            found = _lowest(whole, rooms, best.prices, heats[~wide])
+        if exact >= best.value:
+            if found.value >= best.value * (1.0 - SAME_VALUE):
+                return best  # nothing near is better
+            found = _lowest(whole, rooms, best.prices, heats[~wide])  # too far a way for what is near
             return min(best, found, key=lambda dual: dual.value)
         best = replace(found, value=exact)
         if exact - found.value <= SAME_VALUE * abs(exact):
@@ -86,11 +91,20 @@ def _range(rooms: Rooms) -> tuple[FloatArray, FloatArray]:
     return np.where(rooms.low > 0, -np.inf, 0.0), np.where(rooms.high < UNLIMITED, np.inf, 0.0)
 
 
-class _Scaled:
-    """The menus, and the rooms in units; demand and curvature of the last look."""
+def _close(menus: Menus, rooms: Rooms, price: FloatArray, usual: float) -> _Scaled:
+    """The menus cut down to what is near the best at `price`; users to whom nothing else is near choose that, whatever the price."""
+    few, _ = near(menus, net_values(menus, price, rooms.unit), REACH * usual)
+    size, net = np.diff(few.start), np.append(net_values(few, price, rooms.unit), 0.0)
+    clear = (size == 0) | (size == 1) & (net[few.start[:-1]] > REACH * usual)
+    sure = few.start[:-1][clear & (size == 1)]
+    return _Scaled(of_users(few, ~clear)[0], rooms, usual, usage(few, sure, len(price)) / rooms.unit, float(few.value[sure].sum()))
 
-    def __init__(self, menus: Menus, rooms: Rooms, usual: float) -> None:
-        self.menus, self.usual = menus, usual
+
+class _Scaled:
+    """The menus, and the rooms in units; demand and curvature of the last look. sure, worth: what others take, and what that is worth."""
+
+    def __init__(self, menus: Menus, rooms: Rooms, usual: float, sure: FloatArray | float = 0.0, worth: float = 0.0) -> None:
+        self.menus, self.usual, self.sure, self.worth = menus, usual, sure, worth
         self.low, self.high = rooms.low / rooms.unit, rooms.high / rooms.unit
         self.limited, self.unit = rooms.high < UNLIMITED, rooms.unit
         self.demand, self.curve = np.zeros(len(self.low)), np.zeros(len(self.low))
@@ -100,7 +114,9 @@ class _Scaled:
     def measure(self, price: FloatArray, heat: float) -> tuple[float, float]:
         """D at `price`, without and with smoothing."""
         exact, soft = _look(self.menus, price / self.unit, 1.0 / self.unit, heat, self.demand, self.curve, self.scratch)
-        fixed = float(np.where(price > 0, price * np.where(self.limited, self.high, 0.0), price * self.low).sum())
+        self.demand += self.sure
+        rent = np.where(price > 0, price * np.where(self.limited, self.high, 0.0), price * self.low)
+        fixed = self.worth + float((rent - price * self.sure).sum())
         return exact + fixed, soft + fixed
 
     def moved(self, price: FloatArray, heat: float) -> FloatArray:

@@ -17,7 +17,7 @@ from notif_rec.planning.arms import BEST
 from notif_rec.planning.choose import TRANSACTIONAL, choose, past_of, pool_of, takings_by
 from notif_rec.planning.compiled import kernel
 from notif_rec.planning.context import PlanContext
-from notif_rec.planning.menus import Menus, joined, merged, picked
+from notif_rec.planning.menus import Menus, joined, merged, near, net_values
 from notif_rec.planning.pacing import read_offers
 from notif_rec.tables import schema
 
@@ -53,12 +53,9 @@ class Listed:
         """
         fresh = np.ones(len(self.bits), dtype=np.bool_)
         _forget_known(before.menus.start, before.bits, self.menus.start, self.bits, self.alone, fresh)
-        menus, order = merged(before.menus, self.menus)
-        owner = np.repeat(np.arange(menus.n), np.diff(menus.start))
-        kept = np.flatnonzero(np.concatenate([~self.alone[np.repeat(np.arange(menus.n), np.diff(before.menus.start))], fresh])[order])
-        start = np.concatenate(([0], np.cumsum(np.bincount(owner[kept], minlength=menus.n))))
-        bits = np.concatenate([before.bits, self.bits])[order][kept]
-        return replace(self, menus=Menus(start, menus.value[kept], *picked(menus, kept)), bits=bits)
+        still = ~self.alone[np.repeat(np.arange(before.menus.n), np.diff(before.menus.start))]
+        menus, order = merged(before.menus, self.menus, np.concatenate([still, fresh]))
+        return replace(self, menus=menus, bits=np.concatenate([before.bits, self.bits])[order])
 
 
 @kernel
@@ -73,7 +70,9 @@ def _forget_known(old: Any, known: Any, start: Any, bits: Any, alone: Any, fresh
 
 
 def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
-    """The menu of each user in `offers` (tables.OFFERS) at the context's prices: one row of MENUS a user."""
+    """The menu of each user in `offers` (tables.OFFERS) at the context's prices: one row of MENUS a user; all of it only for those for
+    whom chance decides, else what the context's reach leaves.
+    """
     made = read_offers(offers, context)
     takings, owner = takings_by(made, context), made.owner()
     choice, pool = choose(made, context, takings), pool_of(made, context, takings)
@@ -85,6 +84,9 @@ def menu_batch(offers: pa.RecordBatch, context: PlanContext) -> pa.RecordBatch:
     menus, bits = list_menus(
         usable, past_of(made), made.verdict.room, context.caps, context.fatigues, takings, choice.sent, alone, drawn, toll, MOST
     )
+    if context.market is not None and context.reach < np.inf:
+        menus, kept = near(menus, net_values(menus, context.market.price, context.market.unit), context.reach, alone)
+        bits = bits[kept]
     place = (np.arange(made.n) - made.start[owner]).astype(np.uint64)
     own = np.zeros(made.users.n, dtype=np.uint64)
     np.bitwise_or.at(own, owner[choice.sent], np.uint64(1) << place[choice.sent])

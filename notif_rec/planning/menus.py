@@ -100,14 +100,15 @@ def usage(menus: Menus, picks: IntArray, n_cells: int) -> IntArray:
     return np.bincount(cell, weights=amount, minlength=n_cells).astype(np.int64)
 
 
-def near(menus: Menus, prices: FloatArray, unit: FloatArray, reach: float) -> Menus:
-    """The entries that are at most `reach` worse than their user's best (or nothing) at some prices."""
-    net, size, some = net_values(menus, prices, unit), np.diff(menus.start), np.flatnonzero(np.diff(menus.start))
-    top = np.maximum(np.maximum.reduceat(net, menus.start[some]), 0.0) if len(some) else np.zeros(0)
-    kept = net >= np.repeat(top - reach, size[some])
-    start = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))[menus.start]
-    entries = np.flatnonzero(kept)
-    return Menus(start, menus.value[entries], *picked(menus, entries))
+def near(menus: Menus, net: FloatArray, reach: float, whole: npt.NDArray[np.bool_] | None = None) -> tuple[Menus, IntArray]:
+    """The entries that are at most `reach` worse than their user's best (or nothing), and their places; all those of users of `whole`."""
+    size, some = np.diff(menus.start), np.flatnonzero(np.diff(menus.start))
+    least = np.maximum(np.maximum.reduceat(net, menus.start[some]), 0.0) - reach if len(some) else np.zeros(0)
+    if whole is not None:
+        least[whole[some]] = -np.inf
+    entries = np.flatnonzero(net >= np.repeat(least, size[some]))
+    start = np.searchsorted(entries, menus.start)
+    return Menus(start, menus.value[entries], *picked(menus, entries)), entries
 
 
 def joined(parts: Sequence[Menus]) -> Menus:
@@ -124,13 +125,14 @@ def joined(parts: Sequence[Menus]) -> Menus:
     )
 
 
-def merged(a: Menus, b: Menus) -> tuple[Menus, IntArray]:
-    """The entries of the same users in both, those of `a` first, and the place of each among a's entries followed by b's."""
-    mine, theirs = np.diff(a.start), np.diff(b.start)
-    owner = np.concatenate([np.repeat(np.arange(a.n), mine), np.repeat(np.arange(a.n), theirs)])
-    order = np.argsort(owner, kind="stable")
-    both = joined([a, b])
-    return Menus(np.concatenate(([0], np.cumsum(mine + theirs))), both.value[order], *picked(both, order)), order
+def merged(a: Menus, b: Menus, kept: npt.NDArray[np.bool_]) -> tuple[Menus, IntArray]:
+    """The kept entries of the same users in both, those of `a` first, and their places among a's entries followed by b's (as `kept`)."""
+    order, n = np.empty(len(kept), np.int64), len(a.value)
+    order[np.arange(n) + np.repeat(b.start[:-1], np.diff(a.start))] = np.arange(n)
+    order[np.arange(len(b.value)) + np.repeat(a.start[1:], np.diff(b.start))] = np.arange(n, len(kept))
+    before = np.concatenate(([0], np.cumsum(kept[order])))
+    both, order = joined([a, b]), order[kept[order]]
+    return Menus(before[a.start + b.start], both.value[order], *picked(both, order)), order
 
 
 def picked(menus: Menus, entries: IntArray) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.int32]]:

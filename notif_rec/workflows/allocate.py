@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from notif_rec.engines.engine import Engine, Progress, Task
 from notif_rec.errors import DataError
-from notif_rec.planning.allot import allot, better_prices, dual_bound
+from notif_rec.planning.allot import allot, better_prices, dual_bound, reach_of
 from notif_rec.planning.context import NOBODY, Market, Overruled, PlanContext
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.decisions import DECISIONS
@@ -29,7 +29,7 @@ from notif_rec.tables import OFFERS, PLANNING_INPUT
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-SAMPLE, A_CELL = 20_000, 100  # users on whom prices are sought at first, and in the end for each cell
+SAMPLE, A_CELL = 20_000, 500  # users on whom prices are sought at first, and in the end for each cell
 PASSES, CLOSE = 8, 2e-5  # passes over samples at most; the search ends when no prices could lower the bound by a larger share
 KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at
 LUCK, DOUBT = 0.03, 0.3  # prices of a sample are better for it than for all by so much a price and user; the part of it worth a pass
@@ -114,24 +114,26 @@ class _Auction:
         self.sampled = self.whole = 0
         self.unsettled = 0.0
 
-    def search(self) -> tuple[FloatArray, Listed | None]:
-        """Prices near the best, and what everybody would do at them where the last sample was everybody.
+    def search(self) -> tuple[FloatArray, Listed | None, float]:
+        """Prices near the best; what everybody would do at them, where the last sample was everybody; and the reach of menus, of that or
+        of what is to be asked.
 
         They are sought on few users, then on as many as the cells need, so that most passes are cheap; known ones on these alone.
         """
-        price, warm = self.market.price, bool(self.market.price.any())
+        price, warm, listed, reach = self.market.price, bool(self.market.price.any()), None, np.inf
         few, many = (int(np.searchsorted(self.users, enough)) + 1 for enough in (SAMPLE, max(SAMPLE, A_CELL * len(price))))
-        listed = None
         for last in [many] if warm or few == many else [few, many]:
-            price, listed = self._search(self.offers[:last], price)  # parts are buckets of a hash: any will do
-        return price, listed if many >= len(self.offers) else None
+            reach = np.inf if listed is None else reach_of(listed, self.rooms, price)
+            price, listed = self._search(self.offers[:last], price, reach)  # parts are buckets of a hash: any will do
+        assert listed is not None
+        return (price, listed, reach) if many >= len(self.offers) else (price, None, reach_of(listed, self.rooms, price))
 
-    def _search(self, sample: Sequence[Path], price: FloatArray) -> tuple[FloatArray, Listed]:
+    def _search(self, sample: Sequence[Path], price: FloatArray, reach: float) -> tuple[FloatArray, Listed]:
         """Prices near the best for the sample, and what it told: each pass shows what users would choose at prices that are too low."""
         users, listed, warm, first = int(self.users[len(sample) - 1]), None, bool(price.any()), True
         share = users / max(1, int(self.users[-1]))
         while True:
-            listed = self._list(sample, price, f"sample-{self.sampled}", listed)
+            listed = self._list(sample, price, f"sample-{self.sampled}", listed, reach)
             self.sampled += 1
             better, lowest = better_prices(listed, self.rooms, price if warm or not first else None, share)
             loss, luck = dual_bound(listed, self.rooms, price, share) - lowest, LUCK * int((price > 0).sum()) / users * (share < 1.0)
@@ -143,19 +145,24 @@ class _Auction:
                 return price, listed
             price, first = better, False
 
-    def settle(self, price: FloatArray, known: Listed | None) -> Allocated:
-        """The plan at `price` or better ones, with every quota kept. known: what everybody would do at `price`, where that was asked."""
-        bound, sampled = np.inf, known is not None
+    def settle(self, price: FloatArray, known: Listed | None, reach: float) -> Allocated:
+        """The plan at `price` or better ones, with every quota kept. known: what everybody would do at `price`, where that was asked;
+        reach: as PlanContext's.
+        """
+        bound, asked = np.inf, known is not None
         while True:
-            if known is None or bound < np.inf:  # what a whole pass told is remembered where it costs little
-                before, known = known if sampled else None, None  # one of them at a time where they are of very many
-                known = self._list(self.offers, price, f"whole-{self.whole}", before)
+            if not asked:
+                known = self._list(self.offers, price, f"whole-{self.whole}", known, reach)
                 self.whole += 1
-            bound = min(bound, dual_bound(known, self.rooms, price))
+            assert known is not None
+            bound, asked = min(bound, dual_bound(known, self.rooms, price)), False
             found = allot(known, self.rooms, price)
-            if self.whole == ROUNDS or bound - found.value <= GOOD * abs(bound) or bound - found.lowest <= CLOSE * abs(bound):
+            if reach < np.inf and (found.taken < self.rooms.low).any():
+                reach = np.inf  # what menus left out may meet a minimum
+            elif self.whole >= ROUNDS or bound - found.value <= GOOD * abs(bound) or bound - found.lowest <= CLOSE * abs(bound):
                 break
-            price = found.prices
+            else:
+                price = found.prices
         self._check_minimums(found.taken)
         ruled = np.flatnonzero(found.bits != known.own)
         ruled = ruled[np.argsort(known.user[ruled])]
@@ -167,9 +174,9 @@ class _Auction:
         parts = self.office.run(DECIDE, self.offers, context, "decide")
         return Allocated(parts, context, bound, self.sampled, self.whole, self.unsettled)
 
-    def _list(self, parts: Sequence[Path], price: FloatArray, name: str, before: Listed | None) -> Listed:
+    def _list(self, parts: Sequence[Path], price: FloatArray, name: str, before: Listed | None, reach: float) -> Listed:
         """What the users of some parts would do at `price`, and what else they could; with what was known `before`."""
-        context = self.context.with_market(replace(self.market, price=price))
+        context = self.context.with_market(replace(self.market, price=price), reach=reach)
         made = self.office.run(LIST, parts, context, name)
         seen = read_menus(batch for part in made for batch in read_batches(part))
         return seen if before is None else seen.after(before)

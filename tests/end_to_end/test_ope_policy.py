@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from notif_rec.workflows import allocate
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.shop import START, live_a_day, open_shop
 
@@ -105,6 +106,17 @@ def test_where_a_quota_cut_the_plan_only_what_chance_decided_counts(shop: Desk) 
     assert answer.code == 3 and "effective size of" in answer.told["error"]  # too few users explore in so small a shop
     rows = int(answer.told["error"].split(": ")[2].split(" rows")[0].replace(",", ""))
     assert 60 <= rows <= 120  # nine of ten users explore, each on one channel
+
+
+def test_a_plan_whose_prices_do_not_settle_says_so_and_keeps_its_quotas(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(shop, quotas=[{"channel": "email", "max_sends": 20}, {"item": "any", "max_sends": 5}], holdout=0.0)
+    settled = shop.try_("plan", "--as-of", "2026-11-25")
+    assert (settled.code, "did not settle" in settled.err, settled.told["warnings"]) == (0, False, [])
+    monkeypatch.setattr(allocate, "PASSES", 1)
+    hasty = shop.try_("plan", "--as-of", "2026-11-25T01:00:00Z")
+    assert hasty.code == 0 and "warning: the quotas' prices did not settle in the passes that a plan has" in hasty.err
+    assert f"every quota is kept, and the plan is at most {hasty.told['gap']:.2%} below the best" in hasty.told["warnings"][0]
+    assert all(quota["taken"] <= quota["room"] for quota in hasty.told["quotas"])
 
 
 def test_what_no_plan_can_tell_is_told(shop: Desk) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from notif_rec.engines.engine import Task
 from notif_rec.errors import DataError
+from notif_rec.planning import allot as allotting
 from notif_rec.planning.cells import Quota, rooms_of
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.menus import Rooms
@@ -162,16 +164,23 @@ class Seen:
         return Seen(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
+@contextmanager
+def sampled(first: int, a_cell: int) -> Iterator[None]:
+    """Prices are sought on so many users first, then on so many a cell; menus of everybody tell of close calls alone."""
+    with mock.patch.multiple(allocating, SAMPLE=first, A_CELL=100 * a_cell), mock.patch.object(allotting, "MISJUDGED", 0.2):
+        yield
+
+
 def live(seed: int) -> Seen:
-    """A plan, and one on top of it: chance explores in some worlds, users are held out in some, and in some the prices are sought on a
-    part of the users alone.
+    """A plan, and one on top of it: chance explores in some worlds, users are held out in some, in some the prices are sought on a
+    part of the users first, and in some of these on it alone, whereupon everybody tells of close calls alone.
     """
     rng, seen = np.random.default_rng([seed, 7]), Seen(worlds=1)
     luck = {"exploration": float(rng.choice([0.0, 0.3])), "holdout": float(rng.choice([0.0, 0.0, 0.3])), "holdout_salt": "s"}
     world = quota_world(seed, PEOPLE, int(rng.choice([6, 12, 24])), **luck)
     world = replace(world, quotas=random_quotas(world, rng, least=bool(rng.random() < 0.2)))
     sent, known = Sends(), None
-    with tempfile.TemporaryDirectory() as place, mock.patch.object(allocating, "SAMPLE", int(rng.choice([PEOPLE // 3, 20_000]))):
+    with tempfile.TemporaryDirectory() as place, sampled(int(rng.choice([PEOPLE // 3, 20_000])), seed % 2):
         for number in range(2):
             context, folder = world.context(), Path(place) / str(number)
             folder.mkdir()

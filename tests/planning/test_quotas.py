@@ -23,7 +23,8 @@ from notif_rec.planning.offers import make_offers, offer_batch
 from notif_rec.planning.plan_batch import decide_batch, plan_batch
 from notif_rec.planning.repair import pick_entries
 from notif_rec.tables import PLANNING_INPUT
-from tests.planning.quota_worlds import Seen, allocated, broken_quotas, decided, live, prices_of, quota_world, random_quotas
+from notif_rec.workflows import allocate as allocating
+from tests.planning.quota_worlds import Seen, allocated, broken_quotas, decided, live, prices_of, quota_world, random_quotas, sampled
 from tests.planning.truth import feasible_sets, options, rows_of, worth
 from tests.planning.worlds import World, random_world
 
@@ -204,6 +205,26 @@ def test_prices_of_yesterday_save_passes_and_change_no_bound(tmp_path: Path) -> 
     assert passes[1] <= passes[0] / 2
 
 
+def test_prices_that_do_not_settle_still_give_a_plan_that_keeps_its_quotas_below_a_bound_that_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, whole = [], allocating.PASSES
+    for seed in WORLDS[:4]:
+        world, context = small_world(seed)
+        for passes in (whole, 1):
+            folder = tmp_path / f"{seed}-{passes}"
+            folder.mkdir()
+            monkeypatch.setattr(allocating, "PASSES", passes)
+            made = allocated(world, context, folder)
+            rows = decided(made)
+            bound, best = sum(row["bound"] for row in rows) if made.bound == np.inf else made.bound, best_plan(world, context)
+            assert sum(row["value"] for row in rows) <= best + 1e-9 <= bound + 2e-9, seed
+            assert not broken_quotas(world, [send for send in rows_of(rows) if send["kind"] == "send"])
+            left.append((passes, made.unsettled))
+    assert not any(unsettled for passes, unsettled in left if passes == whole)
+    assert sum(0.0 < unsettled < 1.0 for passes, unsettled in left if passes == 1) > 1
+
+
 def test_a_minimum_above_what_is_eligible_is_refused_and_so_is_one_that_others_forbid(tmp_path: Path) -> None:
     plain = random_world(5, 20, max_offers=6)
     for quotas, words in (
@@ -219,6 +240,17 @@ def test_a_minimum_above_what_is_eligible_is_refused_and_so_is_one_that_others_f
         world = replace(plain, quotas=quotas)
         with pytest.raises(DataError, match=words):
             allocated(world, world.context(), tmp_path)
+
+
+def test_where_close_calls_alone_cannot_meet_a_minimum_everything_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More e-mails than users would choose, at a price for promises that suits other users: only menus told in full hold them."""
+    world = replace(quota_world(10, 60, 6), quotas=(Quota(channel="email", min_sends=15), Quota(max_sends=70)))
+    context = world.context()
+    monkeypatch.setattr(allocating, "reach_of", lambda *_: 1e-9)
+    with sampled(PEOPLE, 0):
+        made = allocated(world, context, tmp_path)
+    assert made.whole > 1
+    assert not broken_quotas(world, [send for send in rows_of(decided(made)) if send["kind"] == "send"])
 
 
 def test_offers_read_again_give_the_same_decisions() -> None:
