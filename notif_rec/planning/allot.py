@@ -30,17 +30,44 @@ class Allotment:
     lowest: float
 
 
-def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 1.0) -> float:
-    """D at the prices of the last pass: no plan of these users that keeps their share of the rooms is worth more."""
-    return float(listed.bound.sum()) + share * _rent(rooms, prices)
+def net_of_choosers(listed: Listed) -> float:
+    """What the best sets of those who choose are worth at most at the prices of the last pass, prices paid."""
+    return float(listed.bound[~listed.alone].sum())
+
+
+def dual_bound(listed: Listed, rooms: Rooms, prices: FloatArray, share: float = 1.0, net: float | None = None) -> float:
+    """D at `prices`: no plan of these users that keeps their share of the rooms, and gives what chance drew where it fits, is worth more.
+
+    net: as net_of_choosers at `prices`, where these are not those of the last pass.
+    """
+    draws = _draws(listed, rooms, share)
+    per_unit, high = prices / rooms.unit, np.where(rooms.high < UNLIMITED, rooms.high, 0)
+    rent = np.maximum(per_unit, 0.0) * high + np.minimum(per_unit, 0.0) * rooms.low
+    return (net_of_choosers(listed) if net is None else net) + draws.worth + float((share * rent - per_unit * draws.taken).sum())
 
 
 def better_prices(listed: Listed, rooms: Rooms, start: FloatArray | None, share: float = 1.0) -> tuple[FloatArray, float]:
     """Prices of lowest D as far as the menus know, and D there; what chance chose pays no heed to prices."""
-    others, chance = _apart(listed)
-    left = _left(rooms, usage(chance, _first(chance), len(rooms.high)), share)
-    dual = find_prices(others, left, start)
-    return dual.prices, dual.value + float(chance.value.sum())
+    draws = _draws(listed, rooms, share)
+    dual = find_prices(of_users(listed.menus, ~listed.alone)[0], _left(rooms, draws.taken, share), start)
+    return dual.prices, dual.value + draws.worth
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """entries: what those for whom chance decides get, places among those of all users, -1 = nothing; what that takes, and is worth."""
+
+    entries: IntArray
+    taken: IntArray
+    worth: float
+
+
+def _draws(listed: Listed, rooms: Rooms, share: float) -> _Draws:
+    """What chance chose, as far as a share of the rooms has place for it."""
+    chance, places = of_users(listed.menus, listed.alone)
+    high = np.where(rooms.high < UNLIMITED, share * rooms.high, UNLIMITED).astype(np.int64)
+    picks = fit_entries(chance, Rooms(np.zeros_like(rooms.low), high, rooms.unit), _first(chance))
+    return _Draws(np.append(places, -1)[picks], usage(chance, picks, len(high)), float(chance.value[picks[picks >= 0]].sum()))
 
 
 def reach_of(listed: Listed, rooms: Rooms, prices: FloatArray) -> float:
@@ -56,33 +83,13 @@ def reach_of(listed: Listed, rooms: Rooms, prices: FloatArray) -> float:
 
 def allot(listed: Listed, rooms: Rooms, prices: FloatArray) -> Allotment:
     """What chance chose first, as far as there is room; then everybody else at prices as good as the menus know, from `prices` on."""
-    n_cells, picks = len(rooms.high), np.full(len(listed.user), -1, dtype=np.int64)
-    chance, places = of_users(listed.menus, listed.alone)
-    drawn = fit_entries(chance, rooms._replace(low=np.zeros_like(rooms.low)), _first(chance))
-    others, entries = of_users(listed.menus, ~listed.alone)
-    left = _left(rooms, usage(chance, drawn, n_cells))
+    draws, (others, places) = _draws(listed, rooms, 1.0), of_users(listed.menus, ~listed.alone)
+    left, picks = _left(rooms, draws.taken), np.empty(len(listed.user), dtype=np.int64)
     better = find_prices(others, left, prices)
-    chosen = pick_entries(others, left, better.prices)
-    for some, found, own in ((listed.alone, drawn, places), (~listed.alone, chosen, entries)):
-        picks[some] = np.append(own, -1)[found]  # -1, nothing, stays -1
-    bits = np.append(listed.bits, np.uint64(0))[picks]
-    value, lowest = _worth(listed.menus, picks), better.value + _worth(chance, drawn)
-    return Allotment(bits, value, usage(listed.menus, picks, n_cells), better.prices, lowest)
-
-
-def _rent(rooms: Rooms, prices: FloatArray) -> float:
-    """What all rooms are worth at the prices."""
-    per_unit, high = prices / rooms.unit, np.where(rooms.high < UNLIMITED, rooms.high, 0)
-    return float((np.maximum(per_unit, 0.0) * high + np.minimum(per_unit, 0.0) * rooms.low).sum())
-
-
-def _worth(menus: Menus, picks: IntArray) -> float:
-    return float(menus.value[picks[picks >= 0]].sum())
-
-
-def _apart(listed: Listed) -> tuple[Menus, Menus]:
-    """The menus of those who choose, and of those for whom chance does."""
-    return of_users(listed.menus, ~listed.alone)[0], of_users(listed.menus, listed.alone)[0]
+    picks[listed.alone] = draws.entries
+    picks[~listed.alone] = np.append(places, -1)[pick_entries(others, left, better.prices)]  # -1, nothing, stays -1
+    bits, value = np.append(listed.bits, np.uint64(0))[picks], float(listed.menus.value[picks[picks >= 0]].sum())
+    return Allotment(bits, value, usage(listed.menus, picks, len(rooms.high)), better.prices, better.value + draws.worth)
 
 
 def _first(menus: Menus) -> IntArray:

@@ -54,17 +54,17 @@ def find_prices(menus: Menus, rooms: Rooms, start: FloatArray | None = None, ste
     heats = usual * np.maximum(SHARP, first * (SHARP / first) ** (np.arange(steps) / (SOFTENED * steps)))
     whole = _Scaled(menus, rooms, usual)
     wide = heats > usual * SMOOTH * WARM if large else np.ones(steps, dtype=np.bool_)
-    best = _lowest(whole, rooms, price, heats[wide])
+    best, heats = _lowest(whole, rooms, price, heats[wide]), heats[~wide]
     for _ in range(ZOOMS if large else 0):
         close = _close(menus, rooms, best.prices, usual)
-        found = _lowest(close, rooms, best.prices, heats[~wide])
+        found = _lowest(close, rooms, best.prices, heats)
         exact, _ = whole.measure(found.prices, usual * SHARP)
         if exact >= best.value:
             if found.value >= best.value * (1.0 - SAME_VALUE):
                 return best  # nothing near is better
-            found = _lowest(whole, rooms, best.prices, heats[~wide])  # too far a way for what is near
+            found = _lowest(whole, rooms, best.prices, heats)  # too far a way for what is near
             return min(best, found, key=lambda dual: dual.value)
-        best = replace(found, value=exact)
+        best, heats = replace(found, value=exact), heats[heats <= usual * SHARP]
         if exact - found.value <= SAME_VALUE * abs(exact):
             break
     return best

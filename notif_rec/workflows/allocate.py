@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from notif_rec.engines.engine import Engine, Progress, Task
 from notif_rec.errors import DataError
-from notif_rec.planning.allot import allot, better_prices, dual_bound, reach_of
+from notif_rec.planning.allot import allot, better_prices, dual_bound, net_of_choosers, reach_of
 from notif_rec.planning.context import NOBODY, Market, Overruled, PlanContext
 from notif_rec.planning.context_file import load_context, save_context
 from notif_rec.planning.decisions import DECISIONS
@@ -60,7 +60,7 @@ class Office:
 class Allocated:
     """parts: the decisions. context: with the market they were made at. bound: no plan of these offers that keeps the quotas is worth
     more (inf: see the decisions). sampled, whole: passes over the sample and over everybody. unsettled: by what share of the bound
-    better prices for the sample might still have lowered it when no pass was left, 0 where they settled.
+    better prices for the sample might still have lowered it when no pass was left, 0 where they settled or the gap is small.
     """
 
     parts: Sequence[Path]
@@ -149,13 +149,14 @@ class _Auction:
         """The plan at `price` or better ones, with every quota kept. known: what everybody would do at `price`, where that was asked;
         reach: as PlanContext's.
         """
-        bound, asked = np.inf, known is not None
+        nets, asked = list[tuple[FloatArray, float]](), known is not None
         while True:
             if not asked:
                 known = self._list(self.offers, price, f"whole-{self.whole}", known, reach)
                 self.whole += 1
             assert known is not None
-            bound, asked = min(bound, dual_bound(known, self.rooms, price)), False
+            nets.append((price, net_of_choosers(known)))
+            bound, asked = min(dual_bound(known, self.rooms, at, net=net) for at, net in nets), False  # all at this pass's draws
             found = allot(known, self.rooms, price)
             if reach < np.inf and (found.taken < self.rooms.low).any():
                 reach = np.inf  # what menus left out may meet a minimum
@@ -164,6 +165,7 @@ class _Auction:
             else:
                 price = found.prices
         self._check_minimums(found.taken)
+        self.unsettled *= bound - found.value > GOOD * abs(bound)
         ruled = np.flatnonzero(found.bits != known.own)
         ruled = ruled[np.argsort(known.user[ruled])]
         return self.decided(price, bound, Overruled(known.user[ruled], found.bits[ruled]))

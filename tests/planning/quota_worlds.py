@@ -189,9 +189,11 @@ def live(seed: int) -> Seen:
             except DataError:
                 return seen + Seen(refused=1)
             rows, known = decided(made), prices_of(made.context)
+            value, bound = sum(row["value"] for row in rows), sum(row["bound"] for row in rows) if made.bound == np.inf else made.bound
             sent += [send for send in rows_of(rows) if send["kind"] == "send"]
             seen += Seen(plans=1, priced=int(known.any()))
             said = [f"user {p.user_id}: a rule is broken" for p in world.people if not is_sound(world, p, sends_to(rows, p.code))]
+            said += [f"worth {value}, the bound is {bound}"] if value > bound + 1e-9 else []
             seen += Seen(faults=tuple(f"world {seed}, plan {number}: {fault}" for fault in (*said, *broken_quotas(world, sent))))
             world = replace(world, people=[reserved(p, sends_to(rows, p.code), world) for p in world.people])
     return seen + Seen(sends=len(sent))
@@ -210,7 +212,7 @@ def main(first: int, n: int, jobs: int = 1) -> int:
     """Lives through n worlds and tells what it saw; 1 where anything was broken."""
     seen = sum(lives(range(first, first + n), jobs), Seen())
     print(f"{seen.worlds} worlds: {seen.plans} plans, {seen.priced} with prices, {seen.sends} sends, {seen.refused} refused for a minimum")
-    print("\n".join(seen.faults) or "no quota and no rule was broken")
+    print("\n".join(seen.faults) or "no quota and no rule was broken, no plan was worth more than its bound")
     return int(bool(seen.faults))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from notif_rec.planning.cells import Quota, rooms_of
 from notif_rec.planning.choose import takings_by
 from notif_rec.planning.context import PlanContext
 from notif_rec.planning.dual import find_prices
-from notif_rec.planning.menu_table import menu_batch, read_menus
+from notif_rec.planning.menu_table import Listed, menu_batch, read_menus
 from notif_rec.planning.menus import UNLIMITED, Menus, Rooms, best_entries, net_values, usage
 from notif_rec.planning.offers import make_offers, offer_batch
 from notif_rec.planning.plan_batch import decide_batch, plan_batch
@@ -178,15 +179,21 @@ def test_no_quota_and_no_rule_is_broken_in_worlds_planned_twice() -> None:
     assert seen.priced > 5
 
 
-BROKEN: dict[str, tuple[str, object]] = {
-    "the repair": ("pick_entries", lambda menus, rooms, prices: best_entries(menus, net_values(menus, prices, rooms.unit))),
-    "the room for what chance chose": ("fit_entries", lambda menus, rooms, picks: picks.copy()),
+def bound_of_draws_that_all_fit(listed: Listed, rooms: Rooms, prices: np.ndarray, share: float = 1.0, net: float | None = None) -> float:
+    high = np.where(rooms.high < UNLIMITED, rooms.high, 0)
+    return float(listed.bound.sum() + share * (np.maximum(prices, 0) * high / rooms.unit).sum())
+
+
+BROKEN: dict[str, tuple[ModuleType, str, object]] = {
+    "the repair": (allotting, "pick_entries", lambda menus, rooms, prices: best_entries(menus, net_values(menus, prices, rooms.unit))),
+    "the room for what chance chose": (allotting, "fit_entries", lambda menus, rooms, picks: picks.copy()),
+    "room in the bound for what chance chose": (allocating, "dual_bound", bound_of_draws_that_all_fit),
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_plan_without_it_breaks_quotas_and_is_found(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(allotting, *BROKEN[what])
+def test_a_plan_without_it_breaks_quotas_or_its_bound_and_is_found(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(*BROKEN[what])
     assert any(live(seed).faults for seed in range(100)), f"100 worlds without {what} were found sound"
 
 
@@ -211,10 +218,11 @@ def test_prices_that_do_not_settle_still_give_a_plan_that_keeps_its_quotas_below
     left, whole = [], allocating.PASSES
     for seed in WORLDS[:4]:
         world, context = small_world(seed)
-        for passes in (whole, 1):
+        for passes, rounds in ((whole, allocating.ROUNDS), (1, 0)):
             folder = tmp_path / f"{seed}-{passes}"
             folder.mkdir()
             monkeypatch.setattr(allocating, "PASSES", passes)
+            monkeypatch.setattr(allocating, "ROUNDS", rounds)
             made = allocated(world, context, folder)
             rows = decided(made)
             bound, best = sum(row["bound"] for row in rows) if made.bound == np.inf else made.bound, best_plan(world, context)
