@@ -61,6 +61,8 @@ def _scan(purpose: int, menus: Any, net: Any, picks: Any, taken: Any, rooms: Any
     start, value = menus.start, menus.value
     for u in range(len(picks)):
         own, own_net, own_value = picks[u], 0.0, 0.0
+        if purpose <= FORCE and not _is_over(own, menus, rooms, taken):
+            continue  # nothing to relieve
         if own >= 0:
             own_net, own_value = net[own], value[own]
         for e in range(start[u] - 1, start[u + 1]):
@@ -92,6 +94,16 @@ def _take(entry: int, sign: int, menus: Any, taken: Any) -> None:
     if entry >= 0:
         for q in range(menus.first[entry], menus.first[entry + 1]):
             taken[menus.cell[q]] += sign * menus.amount[q]
+
+
+@inner
+def _is_over(entry: int, menus: Any, rooms: Any, taken: Any) -> bool:
+    """Whether an entry takes of a cell of which too much is taken."""
+    if entry >= 0:
+        for q in range(menus.first[entry], menus.first[entry + 1]):
+            if taken[menus.cell[q]] > rooms.high[menus.cell[q]]:
+                return True
+    return False
 
 
 @inner

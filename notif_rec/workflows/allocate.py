@@ -29,7 +29,7 @@ from notif_rec.tables import OFFERS, PLANNING_INPUT
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-SAMPLE, A_CELL = 20_000, 500  # users on whom prices are sought at first, and in the end for each cell
+SAMPLE, A_CELL = 20_000, 100  # users on whom prices are sought at first, and in the end for each cell
 PASSES, CLOSE = 8, 2e-5  # passes over samples at most; the search ends when no prices could lower the bound by a larger share
 KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at
 LUCK, DOUBT = 0.03, 0.3  # prices of a sample are better for it than for all by so much a price and user; the part of it worth a pass
