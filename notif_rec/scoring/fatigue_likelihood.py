@@ -1,7 +1,7 @@
 """The likelihood of a channel's past: who answered which send, and how many sends each user got, given how the sender chose.
 
 Users differ: user i answers with logit p = x'β + σu and is sent to at e^(a + ρu) times the rate that the sender's habits explain, times a
-Gamma of shape k, with one u ~ N(0, 1) for both. So a sender who favours active users, or backs off from those who ignore, bends
+Gamma of shape k, with one u ~ N(0, width²) for both. So a sender who favours active users, or backs off from those who ignore, bends
 no estimate: the outcomes' and the sends' likelihoods are multiplied under one integral over u.
 Sources: Heckman, "The incidental parameters problem …" (1981) for the bias without it; Wooldridge, J. Appl. Econometrics 20 (2005);
 adaptive Gauss-Hermite quadrature: Pinheiro & Bates, J. Comp. Graph. Stat. 4 (1995); information: Louis, JRSS B 44 (1982).
@@ -20,6 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 FURTHER = 5  # parameters after the coefficients: log half-life, log σ, a, ρ, log k
 HALF_LIFE, SPREAD, LEVEL, LINK, SHAPE = range(FURTHER)  # their places after the coefficients
+TIGHT = FURTHER  # after them, of a user: one over width²
 NODES = 7
 STEPS, NEAR = 20, 1e-3  # of the search for the mode of a user's u
 
@@ -28,7 +29,8 @@ class Rows(NamedTuple):
     """The answered and unanswered sends of a channel by user.
 
     x: (n, p) features; slope: (n,) derivative of x'β by the log half-life. sent, expected: (n_users,) sends after the first, and how
-    many the sender's habits explain. modes: (n_users,) scratch, where each user's u was last found.
+    many the sender's habits explain. width: (n_users,) standard deviation of each user's u, about 1. modes, curves: (n_users,) scratch,
+    where each user's u was last found and how firmly (one over its variance).
     """
 
     start: IntArray
@@ -37,7 +39,9 @@ class Rows(NamedTuple):
     slope: FloatArray
     sent: FloatArray
     expected: FloatArray
+    width: FloatArray
     modes: FloatArray
+    curves: FloatArray
 
 
 def likelihood(rows: Rows, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -57,7 +61,7 @@ def _sum_users(rows: Any, theta: Any, p: int, nodes: Any, log_weights: Any, grad
     for user in range(len(rows.start) - 1):
         longest = max(longest, rows.start[user + 1] - rows.start[user])
     odds, u, weight, score = np.empty(longest), np.empty(n_nodes), np.empty(n_nodes), np.empty((n_nodes, p + FURTHER))
-    habit = np.empty(FURTHER)
+    habit = np.empty(FURTHER + 1)
     habit[SPREAD], habit[LINK], habit[SHAPE] = np.exp(theta[p + SPREAD]), theta[p + LINK], np.exp(theta[p + SHAPE])
     for user in range(len(rows.start) - 1):
         low, high = rows.start[user], rows.start[user + 1]
@@ -73,8 +77,9 @@ def _sum_users(rows: Any, theta: Any, p: int, nodes: Any, log_weights: Any, grad
             said += rows.answered[r]
             line += rows.answered[r] * eta
         own = odds[: high - low]
-        rows.modes[user], curve = _mode(own, said, rows.sent[user], habit, rows.modes[user])
-        total += _weigh(own, said, line, rows.sent[user], habit, rows.modes[user], curve, nodes, log_weights, u, weight)
+        habit[TIGHT] = rows.width[user] ** -2.0
+        rows.modes[user], rows.curves[user] = _mode(own, said, rows.sent[user], habit, rows.modes[user])
+        total += _weigh(own, said, line, rows.sent[user], habit, rows.modes[user], rows.curves[user], nodes, log_weights, u, weight)
         score[:] = 0.0
         _of_answers(rows, low, high, own, habit[SPREAD], u, weight, score, information, p)
         _of_sends(rows.sent[user], habit, u, weight, score, information, p)
@@ -92,7 +97,7 @@ def _mode(odds: Any, said: float, sent: float, habit: Any, u: float) -> tuple[fl
             chance = w * e / (1.0 + w * e)
             hoped += chance
             varied += chance * (1.0 - chance)
-        slope, curve = spread * (said - hoped) - u, spread * spread * varied + 1.0
+        slope, curve = spread * (said - hoped) - u * habit[TIGHT], spread * spread * varied + habit[TIGHT]
         if expected > 0.0:
             share = expected * np.exp(link * u)
             share /= shape + share
@@ -111,9 +116,9 @@ def _weigh(
 ) -> float:  # fmt: skip
     """Fills the nodes of a user and what each weighs; returns the log of the integral."""
     spread, expected, link, shape, top = habit[SPREAD], habit[LEVEL], habit[LINK], habit[SHAPE], -np.inf
-    fixed = 0.0
+    fixed = 0.5 * np.log(habit[TIGHT])
     if expected > 0.0:
-        fixed = lgamma(sent + shape) - lgamma(shape) - lgamma(sent + 1.0) + shape * np.log(shape) + sent * np.log(expected)
+        fixed += lgamma(sent + shape) - lgamma(shape) - lgamma(sent + 1.0) + shape * np.log(shape) + sent * np.log(expected)
     for k in range(len(nodes)):
         u[k] = mode + nodes[k] / np.sqrt(curve)
         e, logs, product = np.exp(spread * u[k]), 0.0, 1.0
@@ -122,7 +127,7 @@ def _weigh(
             if product > 1e200:  # one logarithm for many factors
                 logs += np.log(product)
                 product = 1.0
-        weight[k] = line + said * spread * u[k] - logs - np.log(product) - 0.5 * u[k] * u[k] + log_weights[k] + fixed
+        weight[k] = line + said * spread * u[k] - logs - np.log(product) - 0.5 * habit[TIGHT] * u[k] * u[k] + log_weights[k] + fixed
         if expected > 0.0:
             weight[k] += sent * link * u[k] - (sent + shape) * np.log(shape + expected * np.exp(link * u[k]))
         top = max(top, weight[k])

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.fatigue_recovery import CHANNELS, KINDS, World, fitted, simulate
 from notif_rec.errors import DataError
 from notif_rec.scoring.fatigue import FatigueCurve, Written
-from notif_rec.scoring.fatigue_fit import fit_fatigue
+from notif_rec.scoring.fatigue_fit import _Known, _Problem, fit_fatigue
+from notif_rec.scoring.fatigue_habits import habits_of
 from notif_rec.scoring.fatigue_likelihood import FURTHER, Rows, likelihood
 from notif_rec.scoring.fatigue_state import DAY_US
 
@@ -23,7 +24,8 @@ def rows(seed: int) -> tuple[Rows, np.ndarray]:
     start, n, p = np.concatenate(([0], np.cumsum(sizes))), int(sizes.sum()), 3
     x = np.column_stack([np.ones(n), rng.normal(0, 1, (n, p - 1))])
     expected = rng.gamma(2, 2, 40) * (rng.random(40) < 0.8)
-    found = Rows(start, (rng.random(n) < 0.3).astype(np.uint8), x, rng.normal(0, 1, n), rng.poisson(expected) * 1.0, expected, np.zeros(40))
+    answered, sent, width = (rng.random(n) < 0.3).astype(np.uint8), rng.poisson(expected) * 1.0, rng.uniform(0.5, 1.5, 40)
+    found = Rows(start, answered, x, rng.normal(0, 1, n), sent, expected, width, np.zeros(40), np.ones(40))
     return found, np.array([-1.0, 0.3, -0.2, 0.0, -0.3, 0.1, 0.4, 0.7])
 
 
@@ -75,7 +77,8 @@ def test_the_integral_over_users_equals_a_fine_sum() -> None:
                 + shape * np.log(shape / (shape + mean))
                 + n * np.log(mean / (shape + mean))
             )
-        total += np.log(np.sum(np.exp(log - 0.5 * u**2)) * (u[1] - u[0]) / np.sqrt(2 * np.pi))
+        width = data.width[user]
+        total += np.log(np.sum(np.exp(log - 0.5 * (u / width) ** 2)) * (u[1] - u[0]) / np.sqrt(2 * np.pi) / width)
     assert likelihood(data, theta)[0] == pytest.approx(total, abs=0.02)
 
 
@@ -94,6 +97,17 @@ def test_known_curves_are_found_again_through_a_sender_who_favours_and_backs_off
         assert abs(np.median(value / truth) - 1) < 0.25
         truth, value, *_ = worlds[f"{channel}: strength of {channel}"].T
         assert np.mean(value) == pytest.approx(truth[0], abs=0.06)
+
+
+def test_users_of_whom_other_channels_say_more_differ_less() -> None:
+    history = simulate(World(), 3_000, 6)
+    problem = _Problem(history, [habits_of(history, at) for at in (0, 1)], np.zeros((history.n_users, 0)), 1, WRITTEN[1])
+    firmly = np.where(np.arange(history.n_users) % 2, 3.0, 0.0)
+    for alone, told in ((0.0, True), (-0.5, False)):  # log σ by itself: tastes took variance, or none
+        problem.narrow(_Known(np.zeros((history.n_users, 1)), firmly, alone), -0.3)
+        vague, firm = problem.width[0], problem.width[1]
+        assert (problem.width[problem.user] ** 2).mean() == pytest.approx(1.0)
+        assert (firm < 0.8 * vague) if told else (firm == vague == 1.0)
 
 
 def test_a_fit_that_ignores_how_the_sender_chose_would_be_wrong() -> None:
