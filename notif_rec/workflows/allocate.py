@@ -59,8 +59,8 @@ class Office:
 @dataclass(frozen=True)
 class Allocated:
     """parts: the decisions. context: with the market they were made at. bound: no plan of these offers that keeps the quotas is worth
-    more (inf: see the decisions). sampled, whole: passes over the sample and over everybody. unsettled: by what share of the bound
-    better prices for the sample might still have lowered it when no pass was left, 0 where they settled or the gap is small.
+    more (inf: see the decisions). sampled, whole: passes over the sample and over everybody. unsettled: by what share of it better
+    prices might still have lowered the bound when no pass was left, 0 where they settled or the gap is small.
     """
 
     parts: Sequence[Path]
@@ -138,10 +138,7 @@ class _Auction:
             better, lowest = better_prices(listed, self.rooms, price if warm or not first else None, share)
             loss, luck = dual_bound(listed, self.rooms, price, share) - lowest, LUCK * int((price > 0).sum()) / users * (share < 1.0)
             enough = max(KNOWN, luck) if warm and first and share < 1.0 else max(CLOSE, DOUBT * luck)
-            if loss <= enough * abs(lowest):
-                return price, listed
-            if self.sampled >= PASSES:
-                self.unsettled = loss / max(abs(lowest), loss)
+            if loss <= enough * abs(lowest) or self.sampled >= PASSES:
                 return price, listed
             price, first = better, False
 
@@ -165,7 +162,8 @@ class _Auction:
             else:
                 price = found.prices
         self._check_minimums(found.taken)
-        self.unsettled *= bound - found.value > GOOD * abs(bound)
+        if bound - found.value > GOOD * abs(bound) and bound - found.lowest > CLOSE * abs(bound):
+            self.unsettled = min(1.0, (bound - found.lowest) / abs(bound))
         ruled = np.flatnonzero(found.bits != known.own)
         ruled = ruled[np.argsort(known.user[ruled])]
         return self.decided(price, bound, Overruled(known.user[ruled], found.bits[ruled]))

@@ -22,9 +22,12 @@ MASTER = "local[2]"
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    """Sixty users with quotas that bind, exploration and a holdout; one of them has as much history as all others together."""
+    """Sixty users with quotas and a weekly budget that bind, exploration and a holdout; one of them has as much history as all others
+    together.
+    """
     quotas = [{"item": "any", "max_sends": 9}]
     world = random_world(SEED, n_users=60, quotas=quotas, exploration=0.3, holdout=0.1, **GENEROUS)
+    next(iter(world.policy["channels"].values()))["weekly"] = {"budget": 60}
     busy, items = world.users[0]["user_id"], [row["item_id"] for row in world.items]
     for n in range(len(world.events)):
         at = stamp(world.as_of - timedelta(hours=1 + n % 900))

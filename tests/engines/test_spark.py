@@ -33,12 +33,14 @@ def local_plan(trained: Desk, world: World, tmp_path_factory: pytest.TempPathFac
     """What Spark must come to."""
     manifest, sends = planned(copied(trained, tmp_path_factory.mktemp("local") / "desk"), world, LocalEngine(1))
     assert sum(manifest["sends"].values()) > 30 and manifest["prices"], "quotas bind, so that prices are searched"
+    (weekly,) = manifest["weekly"].values()
+    assert 0 < weekly["granted"] < weekly["wanted"] and weekly["price"] > 0, "the weekly budget binds, so that it has a price"
     return manifest, sends
 
 
 @pytest.fixture(scope="session")
 def free_desk(trained: Desk, world: World, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The world without quotas: one pass over the users."""
+    """The world without quotas and budgets: one pass over the users."""
     return without_quotas(copied(trained, tmp_path_factory.mktemp("free") / "desk"), world)
 
 
@@ -49,8 +51,9 @@ def free_plan(free_desk: Desk, world: World) -> tuple[dict[str, Any], bytes]:
 
 
 def without_quotas(desk: Desk, world: World, **more: Any) -> Desk:
-    """The workspace with another policy."""
-    desk.configure({**world.policy, "quotas": [], **more})
+    """The workspace with another policy, without a weekly budget either."""
+    channels = {name: {key: value for key, value in own.items() if key != "weekly"} for name, own in world.policy["channels"].items()}
+    desk.configure({**world.policy, "quotas": [], "channels": channels, **more})
     return desk
 
 
