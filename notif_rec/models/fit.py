@@ -25,6 +25,7 @@ from notif_rec.models.text import Texts, with_text
 
 FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
+LEAST_TREND, MOST_TREND = 0.3, 10.0  # unless `trend` is given
 NO_SEGMENTS = Segments()
 Step = Callable[[str, int, int], None]
 
@@ -35,7 +36,7 @@ class Evidence:
 
     recency: one entry per entry of `taste`, 2^(−age / recent_half_life) of its last event; None = all alike.
     segment: (n_users,) row of a segment or -1; None = none. texts: of the items; None = no text.
-    ages: what is expected of items by their age; None = nothing.
+    ages: what is expected of items by their age; None = nothing. gain: how much what is popular of late foretells, nats (trend.Pace).
     """
 
     taste: Taste
@@ -45,6 +46,7 @@ class Evidence:
     segments: Segments = NO_SEGMENTS
     texts: Texts | None = None
     ages: Ages | None = None
+    gain: float = 0.0
 
 
 def fit_channel(
@@ -104,7 +106,7 @@ def assemble(
         regularization_exponent=als.regularization_exponent,
         bias=als.bias,
         blend=settings.blend,
-        trend=settings.trend if timed else 0.0,
+        trend=trend_of(settings, evidence.gain) if timed else 0.0,
         drift=settings.drift if timed else 0.0,
         prior=settings.prior,
         user_factors=users,
@@ -136,6 +138,11 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
         bias=settings.bias,
         solver=settings.solver,
     )
+
+
+def trend_of(settings: ModelSettings, gain: float) -> float:
+    """The weight of what is popular now; without one of its own, what it foretells where that is much."""
+    return max(LEAST_TREND, min(gain, MOST_TREND)) if settings.trend is None else settings.trend
 
 
 def change_of(now: npt.NDArray[np.floating], likes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

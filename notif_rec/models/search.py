@@ -87,7 +87,7 @@ def popularity(run: Run, recents: Sequence[timedelta]) -> None:
             run.full(run.best.model_copy(update={"drift": weight}))
     for pairs in PRIORS:
         run.full(run.best.model_copy(update={"prior": pairs}))
-    if run.best.trend > 0 or run.best.drift > 0 or run.best.prior > 0:
+    if run.best.trend != 0 or run.best.drift > 0 or run.best.prior > 0:
         for recent in recents:
             run.full(run.best.model_copy(update={"recent_half_life": recent}))
 

@@ -31,7 +31,7 @@ class SimilarSettings(StrictModel):
         "what the same people like",
     )  # fmt: skip
     repeat: float = Field(
-        default=3.0, ge=0, le=100, description="how loudly an item that was had speaks for itself, against 1 for all its like; only "
+        default=4.0, ge=0, le=100, description="how loudly an item that was had speaks for itself, against 1 for all its like; only "
         "where a channel does not exclude what was seen",
     )  # fmt: skip
 
@@ -60,7 +60,10 @@ class ModelSettings(StrictModel):
     )
     bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste; needs solver: diagonal")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
-    trend: float = Field(default=0.3, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known")
+    trend: float | None = Field(
+        default=None, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known; null: 0.3, or "
+        "as many nats as it foretells the newest signs better than what was ever popular",
+    )  # fmt: skip
     drift: float = Field(
         default=6.0, ge=0, le=100, description="weight of what is more or less popular now than when taste was learned, from −1 to 1, "
         "against 1 for taste; where times are known",

@@ -42,11 +42,11 @@ def evaluate(
     channels: dict[str, ChannelReport] = {}
     other_way: dict[str, ChannelReport] = {}
     notes: list[str] = []
-    for name, (own, found) in zip(names, engine.each(judging, names, "channels", progress), strict=True):
+    for name, (own, found, why) in zip(names, engine.each(judging, names, "channels", progress), strict=True):
         channels |= {name: found[own]} if own in found else {}
         other_way |= {name: found[not own]} if (not own) in found else {}
         if own not in found:
-            notes.append(f"{name}: after the split nobody took anything {'new ' if own else ''}on it; not judged")
+            notes.append(f"{name}: {why}; not judged")
     progress("engagement", 0, 1)
     with store.connect(threads=engine.threads) as con:
         engagement = evaluate_engagement(con, config, as_of, horizon, jobs=engine.threads)
@@ -65,14 +65,24 @@ class Judging:
     threads: int
     progress: Progress | None
 
-    def __call__(self, name: str) -> tuple[bool, dict[bool, ChannelReport]]:
-        """Whether the channel excludes what was seen, and the reports of both ways."""
-        return self._scene.exclude_seen(name), _both_ways(self._scene, name, self.k, self.threads, self.progress)
+    def __call__(self, name: str) -> tuple[bool, dict[bool, ChannelReport], str]:
+        """Whether the channel excludes what was seen, the reports of both ways, and why there is none of its own way where that is so."""
+        return (
+            self._scene.exclude_seen(name),
+            _both_ways(self._scene, name, self.k, self.threads, self.progress),
+            _why_none(self._scene, name),
+        )
 
     @cached_property
     def _scene(self) -> Scene:
         with self.snapshot.connect(threads=self.threads) as con:
             return read_scene(con, self.config, self.split, self.as_of)
+
+
+def _why_none(scene: Scene, name: str) -> str:
+    if not scene.live[name].any():
+        return "at the split no item could be listed on it: each had expired, was not out yet, or is kept to other channels"
+    return f"after the split nobody took anything {'new ' if scene.exclude_seen(name) else ''}on it"
 
 
 def _both_ways(scene: Scene, name: str, k: int, jobs: int, progress: Progress | None) -> dict[bool, ChannelReport]:

@@ -18,14 +18,14 @@ from notif_rec.models.model import Segments
 from notif_rec.models.segments import choose_segments, read_attributes
 from notif_rec.models.settings import ModelSettings
 from notif_rec.models.text import Texts, read_texts
-from notif_rec.models.trend import choose_half_life
+from notif_rec.models.trend import Pace, fit_pace
 
 
 @dataclass(frozen=True)
 class Reading:
     """Signs of taste before `as_of`, by half-life; users, items and segments are the same in all of them.
 
-    lately: the half-life by which what is popular is foretold best. ages: what items of each age go on to get.
+    pace: how fast what is popular changes. ages: what items of each age go on to get.
     """
 
     as_of: datetime
@@ -33,7 +33,7 @@ class Reading:
     segments: Segments
     segment: npt.NDArray[np.int32]  # (n_users,) row of `segments`, -1 none
     texts: Texts
-    lately: timedelta
+    pace: Pace
     ages: Ages
 
     @property
@@ -44,8 +44,8 @@ class Reading:
     def evidence(self, settings: ModelSettings) -> Evidence:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
-        recency = read.recency(self.as_of, settings.recent_half_life or self.lately)
-        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts, self.ages)
+        recency = read.recency(self.as_of, settings.recent_half_life or self.pace.half_life)
+        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts, self.ages, self.pace.gain)
 
 
 def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_lives: Sequence[timedelta | None]) -> Reading:
@@ -58,10 +58,10 @@ def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetim
     first = int(known.last_us.min()) if len(known.last_us) else 0
     created = read_created(con, known.item_codes)
     texts = read_texts(con, known.item_codes, created, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
-    lately = choose_half_life(known.taste.item_index, known.last_us, len(known.item_codes))
+    pace = fit_pace(known.taste.item_index, known.last_us, len(known.item_codes))
     now = int(np.datetime64(as_of, "us").astype(np.int64))
-    ages = fit_ages(known.taste.item_index, known.last_us, created, now, lately)
-    return Reading(as_of, tastes, *_segments(con, known), texts, lately, ages)
+    ages = fit_ages(known.taste.item_index, known.last_us, created, now, pace.half_life)
+    return Reading(as_of, tastes, *_segments(con, known), texts, pace, ages)
 
 
 def _segments(con: duckdb.DuckDBPyConnection, known: Interactions) -> tuple[Segments, npt.NDArray[np.int32]]:

@@ -58,7 +58,7 @@ def test_no_half_life_is_longer_than_what_is_known() -> None:
 
 def test_the_weight_of_what_is_popular_is_found_and_no_trend_is_tried_where_times_are_unknown() -> None:
     def score(s: ModelSettings) -> float:
-        return -abs(s.trend - 1) - abs(s.prior - 10) / 10 - abs(math.log((s.recent_half_life or 99 * DAY) / DAY))
+        return -abs((s.trend or 0) - 1) - abs(s.prior - 10) / 10 - abs(math.log((s.recent_half_life or 99 * DAY) / DAY))
 
     run = Planted(score)
     search.popularity(run, [DAY / 2, DAY, 7 * DAY])

@@ -79,6 +79,17 @@ def test_items_that_were_not_live_are_no_targets(tmp_path: Path) -> None:
     assert (result.channels[ALL].targets, result.channels[ALL].unreachable) == (2, 3)
 
 
+def test_items_that_all_expired_are_told_of(tmp_path: Path) -> None:
+    items = [{"item_id": f"i{n:02d}", "expires_at": SPLIT} for n in range(30)] + [{"item_id": "for_email", "channels": ["email"]}]
+    after = [*future(), Event("u01", "for_email", 3.0, "email")]
+    result = run(tmp_path / "s", past() + after, items=items)
+    assert "push" not in result.channels and "email" in result.channels
+    assert (
+        "push: at the split no item could be listed on it: each had expired, was not out yet, or is kept to other channels; not judged"
+        in (result.notes)
+    )
+
+
 def test_signs_without_weight_are_no_targets(tmp_path: Path) -> None:
     after = [
         Event("u01", "i29", 3.0, "push", "skip"),
