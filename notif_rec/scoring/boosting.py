@@ -33,15 +33,12 @@ STURDY: dict[str, Any] = {"num_leaves": 8, "min_sum_hessian_in_leaf": 30.0, "bag
 
 @dataclass(frozen=True)
 class Lessons:
-    """Rows to learn from. label: in [0, 1]. base: margins that trees start from."""
+    """Rows to learn from. label: in [0, 1]. base: margins that trees start from. weight: of each row; None: all alike."""
 
     rows: npt.NDArray[np.float32]
     label: FloatArray
     base: FloatArray
-
-    def where(self, pick: npt.NDArray[Any]) -> Lessons:
-        """The rows that `pick`, a mask or indices, picks."""
-        return Lessons(self.rows[pick], self.label[pick], self.base[pick])
+    weight: FloatArray | None = None
 
 
 def parameters(positives: float) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def grow(
         "seed": seed % 2**31,
         "num_threads": max(1, min(threads, len(lessons.label) // ROWS_A_THREAD)),
     }
-    data = lgb.Dataset(lessons.rows, lessons.label, init_score=lessons.base, params=told, free_raw_data=True)
+    data = lgb.Dataset(lessons.rows, lessons.label, weight=lessons.weight, init_score=lessons.base, params=told, free_raw_data=True)
     later = [] if until is None else [data.create_valid(until.rows, until.label, init_score=until.base, params=told)]
     stop: list[Any] = [lgb.early_stopping(PATIENCE, verbose=False)] if later else []
     booster = lgb.train(told, data, num_boost_round=rounds, valid_sets=later, callbacks=stop)

@@ -14,7 +14,6 @@ CERTAIN = 1e-9  # probabilities stay this far from 0 and 1
 
 ISOTONIC_FROM = 1000  # positives from which a curve is believed
 MOST_KNOTS, POSITIVES_A_KNOT = 24, 60
-LINE_WORTH = 20.0  # positives that the line is worth in each knot of the curve
 SLOPE_SD, LEVEL_SD = 0.25, 1.0  # how far a line may stray from the identity, or a channel's from everybody's
 ROUNDS, EXACT = 50, 1e-10
 
@@ -107,26 +106,35 @@ def fit_line(margin: FloatArray, label: FloatArray, around: tuple[float, float] 
 def fit_curve(margin: FloatArray, label: FloatArray, around: tuple[float, float] = (0.0, 1.0)) -> Calibration:
     """The line through the margins, bent to what each part of them shows where there are enough positives.
 
-    Parts of equal positives are shrunk to the line, then neighbours that fall are pooled (pool adjacent violators).
+    Parts of equal positives are shrunk to the line as far as they stray from it by chance alone, then neighbours that fall are pooled
+    (pool adjacent violators). A part's place is where the line says what it foretells on the mean: parts are wide.
     """
     level, slope = fit_line(margin, label, around)
     positives = float(label.sum())
     line = Calibration(np.zeros(1), np.full(1, level), slope)
     n_parts = int(min(MOST_KNOTS, positives // POSITIVES_A_KNOT))
-    if positives < ISOTONIC_FROM or n_parts < 2:
+    if positives < ISOTONIC_FROM or n_parts < 3 or slope < EXACT:
         return line
-    order = np.argsort(margin, kind="stable")
-    expected = np.cumsum(_sigmoid(level + slope * margin[order]))
-    part = np.minimum((expected / expected[-1] * n_parts).astype(np.int64), n_parts - 1)
-    n = np.bincount(part, minlength=n_parts).astype(np.float64)
-    hits, foretold = np.bincount(part, label[order], n_parts), np.bincount(part, _sigmoid(level + slope * margin[order]), n_parts)
-    ratio = (hits + LINE_WORTH) / (foretold + LINE_WORTH)
-    centre = np.bincount(part, margin[order], n_parts) / np.maximum(n, 1)
-    rate = inside(ratio * foretold / np.maximum(n, 1))
-    kept = n > 0
-    centre, height = centre[kept], logit(monotone(rate[kept], n[kept], increasing=True))
-    apart = np.concatenate(([True], np.diff(centre) > EXACT))
-    return Calibration(centre[apart], height[apart], slope)
+    p = _sigmoid(level + slope * margin)
+    order = np.argsort(p, kind="stable")
+    expected = np.cumsum(p[order])
+    _, part = np.unique(np.minimum((expected / expected[-1] * n_parts).astype(np.int64), n_parts - 1), return_inverse=True)
+    n, hits, foretold, weight = (np.bincount(part, x[order]).astype(np.float64) for x in (np.ones(len(p)), label, p, p * (1 - p)))
+    says, information = logit(foretold / n), np.maximum(weight, EXACT)
+    strays = logit((hits + foretold / n) / (n + 1)) - says
+    mean, variance = mean_and_spread(strays, information)
+    bent = says + (information * strays * variance + mean) / (information * variance + 1)
+    height, place = monotone(bent, information, increasing=True), (says - level) / slope
+    apart = np.concatenate(([True], np.diff(place) > EXACT))
+    return Calibration(place[apart], height[apart], slope)
+
+
+def mean_and_spread(seen: FloatArray, weight: FloatArray) -> tuple[float, float]:
+    """Mean of some effects, and their variance beyond that of chance (1 / weight). Source: DerSimonian and Laird, 1986."""
+    whole = float(weight.sum())
+    mean = float(weight @ seen) / whole
+    extra = float(weight @ (seen - mean) ** 2) - (len(seen) - 1)
+    return mean, max(extra / max(whole - float(weight @ weight) / whole, 1e-12), 0.0)
 
 
 def monotone(values: FloatArray, weights: FloatArray, *, increasing: bool) -> FloatArray:

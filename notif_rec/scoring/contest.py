@@ -1,4 +1,5 @@
-"""A model of one outcome on one channel beside three baselines, judged by later sends: the channel's rate, the user's own, a logistic."""
+"""A model of one outcome on one channel beside three baselines, judged by later sends: the channel's rate, the user's own, a logistic
+regression of what is known of the user."""
 
 from __future__ import annotations
 
@@ -72,12 +73,12 @@ def contest(
         return f"only {len(test.label)} sends with {test.label.sum():.0f} of them came after the split; a longer --horizon has more"
     recipe = recipe_of(outcome, effort)
     scorer = fit_scorer(past, recipe)
-    plain = fit_scorer(past, replace(recipe, most=LOGISTIC))
+    plain = fit_scorer(replace(past, parts=None), replace(recipe, most=LOGISTIC))
     p = {
         MODEL: _followed(scorer, everything, test, recipe.delay_us),
         CHANNEL_RATE: np.full(len(test.label), _rate(rates, at, outcome)),
         USER_RATE: calibrated(identity(), _user_margin(rates, at, outcome, test)),
-        LOGISTIC_ALONE: _followed(plain, everything, test, recipe.delay_us),
+        LOGISTIC_ALONE: _followed(plain, replace(everything, parts=None), replace(test, parts=None), recipe.delay_us),
     }
     trial = _trial(judged, outcome, test)
     leads = {name: lead(p[MODEL], p[name], trial) for name in CONTENDERS[1:]}

@@ -66,7 +66,7 @@ def _scorers(rates: Engagement, at: int, sends: SendOutcomes, now: int, effort: 
 def recipe_of(outcome: int, effort: Effort) -> Recipe:
     """Opens and clicks keep the signs of features; leaving has them the other way round where sends wear people out."""
     signs = SIGNS if outcome != LEFT else np.zeros_like(SIGNS)
-    return Recipe(signs, SCALES, effort.delay_us[outcome], effort.most, effort.seed, effort.threads)
+    return Recipe(signs, SCALES, effort.delay_us[outcome], effort.most, outcome == CLICKED, effort.seed, effort.threads)
 
 
 def examples_of(rates: Engagement, at: int, sends: SendOutcomes, outcome: int) -> Examples:

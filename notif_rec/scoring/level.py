@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from notif_rec.scoring.calibration import logit
+from notif_rec.scoring.calibration import logit, mean_and_spread
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -109,29 +109,21 @@ def day_effects(margin: FloatArray, label: FloatArray, plan_us: IntArray) -> Flo
     Source: random intercepts, by penalised likelihood; their variance by moments, DerSimonian and Laird, 1986.
     """
     day, of = np.unique(plan_us // DAY_US, return_inverse=True)
-    return _by_day(margin, label, of, len(day), _moments)[2][of]
+    return _by_day(margin, label, of, len(day), mean_and_spread)[2][of]
 
 
 def _by_day(
-    margin: FloatArray, label: FloatArray, of: IntArray, n: int, moments: Callable[[FloatArray, FloatArray], tuple[float, float]]
+    margin: FloatArray, label: FloatArray, of: IntArray, n: int, spread_of: Callable[[FloatArray, FloatArray], tuple[float, float]]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(n,) each of some days: what the day alone says, the information in that, and its effect beside the mean one, shrunk.
 
-    moments: mean and variance of days' effects, from what they say and the information in it.
+    spread_of: mean and variance of days' effects, from what they say and the information in it.
     """
     mean, effect, seen, weight = 0.0, np.zeros(n), np.zeros(n), np.zeros(n)
     for _ in range(ROUNDS):
         p = 1 / (1 + np.exp(-(margin + effect[of])))
         weight = np.maximum(np.bincount(of, p * (1 - p), n), 1e-12)
         seen = effect + np.bincount(of, label - p, n) / weight
-        mean, variance = moments(seen, weight)
+        mean, variance = spread_of(seen, weight)
         effect = (weight * seen * variance + mean) / (weight * variance + 1)
     return seen, weight, effect - mean
-
-
-def _moments(seen: FloatArray, weight: FloatArray) -> tuple[float, float]:
-    """Mean of the days, and their variance beyond that of chance (1 / weight)."""
-    whole = float(weight.sum())
-    mean = float(weight @ seen) / whole
-    extra = float(weight @ (seen - mean) ** 2) - (len(seen) - 1)
-    return mean, max(extra / max(whole - float(weight @ weight) / whole, 1e-12), 0.0)

@@ -34,6 +34,10 @@ class Linear(NamedTuple):
         """Plain lists; floats read back bit by bit."""
         return {name: value if isinstance(value, float) else value.tolist() for name, value in self._asdict().items()}
 
+    def first(self, n: int) -> Linear:
+        """What the first n features add, and the level."""
+        return self._replace(scale=self.scale[:n], mean=self.mean[:n], spread=self.spread[:n], coefficient=self.coefficient[:n])
+
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Linear:
         """Raises ValueError where the columns do not fit each other."""
@@ -53,11 +57,13 @@ def linear_scores(linear: Linear, rows: npt.NDArray[np.float32]) -> FloatArray:
 
 
 def fit_linear(
-    rows: npt.NDArray[np.float32], label: FloatArray, base: FloatArray, own: FloatArray, scale: npt.NDArray[np.int8],
-    signs: npt.NDArray[np.int8],
+    rows: npt.NDArray[np.float32], label: FloatArray, base: FloatArray, own: FloatArray, weight: FloatArray,
+    scale: npt.NDArray[np.int8], signs: npt.NDArray[np.int8],
 ) -> Linear:  # fmt: skip
     """label ~ Bernoulli(σ(base + c · own + linear)), leaning on own's being taken once and nothing else; coefficients keep their signs
-    (0 = free), and c is at least 0: features say again what own says, and none of them may take it back. Constant features get 0."""
+    (0 = free), and c is at least 0: features say again what own says, and none of them may take it back. Constant features get 0.
+
+    weight: (n,) of each row."""
     x: FloatArray = np.empty(rows.shape)
     _scaled(np.ascontiguousarray(rows, np.float32), scale, x)
     mean, spread = x.mean(axis=0), x.std(axis=0)
@@ -71,9 +77,9 @@ def fit_linear(
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
         margin, far = base + x @ theta[:-2] + theta[-2] + theta[-1] * own, theta - start
-        miss = 1 / (1 + np.exp(-margin)) - label
+        miss = weight * (1 / (1 + np.exp(-margin)) - label)
         gradient = np.concatenate([x.T @ miss, [miss.sum(), own @ miss]]) + prior * far
-        return float((np.logaddexp(0, margin) - label * margin).sum() + 0.5 * (prior * far**2).sum()), gradient
+        return float(weight @ (np.logaddexp(0, margin) - label * margin) + 0.5 * (prior * far**2).sum()), gradient
 
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS})
     return Linear(scale, mean, spread, found.x[:-2], float(found.x[-2]), float(found.x[-1]))

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from notif_rec.models.blas import one_blas_thread
-from notif_rec.scoring.boosting import MOST_ROUNDS, Lessons, grow
+from notif_rec.scoring.boosting import FEW, MOST_ROUNDS, Lessons, grow
 from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, levelled
-from notif_rec.scoring.item_parts import N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
+from notif_rec.scoring.features import DAY_US, PLAIN
+from notif_rec.scoring.item_parts import N_CELLS, N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
 from notif_rec.scoring.level import day_effects, days_of, fit_drift, level_shifts
-from notif_rec.scoring.linear import fit_linear
+from notif_rec.scoring.linear import Linear, fit_linear
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer, bare_scorer
 from notif_rec.scoring.trees import Trees, parted, tree_scores
 
@@ -27,6 +28,7 @@ NEGATIVES, LEAST_ROWS = 20, 100_000  # more for each positive tell trees as good
 MOST_LINEAR, MOST_STOPS = 200_000, 200_000  # rows for thirty coefficients, and to stop growing by
 ROWS_A_TASK = 100_000
 MOST_TYPICAL = 100_000  # rows that say what is typical
+FADES_US = 180 * DAY_US  # what is learned from a row halves with each: people join and go, and a list is not what it was
 KINDS = (RATES, LOGISTIC, TREES)
 
 
@@ -60,12 +62,14 @@ class Examples:
 @dataclass(frozen=True)
 class Recipe:
     """How a scorer is fitted. signs, scales: per feature, for this outcome. delay_us: from a plan until the answers to
-    its sends are in. most: the most of KINDS."""
+    its sends are in. most: the most of KINDS. choosy: whether a logistic asks about the item, as who clicks does; an open hardly hangs
+    on it."""
 
     signs: npt.NDArray[np.int8]
     scales: npt.NDArray[np.int8]
     delay_us: int
     most: str = TREES
+    choosy: bool = True
     seed: int = 1
     threads: int = 1
 
@@ -130,22 +134,25 @@ def _learned(
     logistic."""
     sample, shift = _sampled(examples, within, recipe.seed)
     typical = np.median(sample.features[:: max(1, len(sample.label) // MOST_TYPICAL)], axis=0).astype(np.float32)
-    base, own = _day_by_day(sample.rates() + shift, sample) - sample.rates() + sample.base, sample.rates() - sample.base
-    some = slice(None, None, 1 + len(base) // MOST_LINEAR)
-    linear = fit_linear(sample.features[some], sample.label[some], base[some], own[some], recipe.scales, recipe.signs)
-    scorer = replace(bare_scorer(), kind=kind, typical=typical, linear=linear)
-    if kind == LOGISTIC or rounds == 0:
-        return scorer
-    n, signs, groups = len(recipe.signs), recipe.signs, [list(range(len(recipe.signs)))]
+    n, signs, scales, groups = len(recipe.signs), recipe.signs, recipe.scales, [list(range(len(recipe.signs)))]
     if examples.parts is not None:
         signs, groups = np.concatenate([signs, PART_SIGNS, [0]]).astype(np.int8), [*groups, list(range(n, n + N_PARTS + 1))]
-    until = None if stop is None else _lessons(stop, _day_by_day(margins(scorer, stop, recipe.threads), stop))
-    described, rounds = grow(
-        _lessons(sample, _day_by_day(margins(scorer, sample, recipe.threads) + shift, sample)), signs, groups,
-        seed=recipe.seed, threads=recipe.threads, rounds=rounds or MOST_ROUNDS, until=until,
-    )  # fmt: skip
+        scales = np.concatenate([scales, np.full(N_PARTS + 1, PLAIN)]).astype(np.int8)
+    rows, own, some = _rows(sample), sample.rates() - sample.base, slice(None, None, 1 + len(sample.label) // MOST_LINEAR)
+    base, asked = _day_by_day(sample.rates() + shift, sample) - own, len(signs) if recipe.choosy else n
+    newest = 2.0 ** ((sample.plan_us - sample.plan_us.max()) / FADES_US)
+    weight = newest if sample.label.sum() >= FEW else np.ones(len(own))  # of few answers none may fade
+    linear = fit_linear(rows[some, :asked], sample.label[some], base[some], own[some], weight[some], scales[:asked], signs[:asked])
+    item = np.zeros(0) if examples.parts is None else _added(linear, n)
+    scorer = replace(bare_scorer(), kind=kind, typical=typical, linear=linear.first(n), item=item)
+    if kind == LOGISTIC or rounds == 0:
+        return scorer
+    until = None if stop is None else Lessons(_rows(stop), stop.label, _day_by_day(margins(scorer, stop, recipe.threads), stop))
+    lessons = Lessons(rows, sample.label, _day_by_day(margins(scorer, sample, recipe.threads) + shift, sample), weight)
+    told = {"seed": recipe.seed, "threads": recipe.threads}
+    described, rounds = grow(lessons, signs, groups, **told, rounds=rounds or MOST_ROUNDS, until=until)
     about_user, about_item = parted(described, n)
-    item = np.zeros(0) if examples.parts is None else _table(about_item, n)
+    item = scorer.item if examples.parts is None else scorer.item + _table(about_item, n)
     return replace(scorer, trees=about_user, item=item, rounds=rounds)
 
 
@@ -181,19 +188,29 @@ def _sampled(examples: Examples, within: Mask, seed: int) -> tuple[Examples, flo
     return examples.where(kept), float(np.log(drawn[0] / drawn[1]))
 
 
-def _lessons(examples: Examples, base: FloatArray) -> Lessons:
-    rows = examples.features
-    if examples.parts is not None:
-        rows = np.concatenate([rows, _about_item(examples.parts)], axis=1)
-    return Lessons(rows, examples.label, base)
+def _rows(examples: Examples) -> npt.NDArray[np.float32]:
+    """What is known of users, and of items where they matter, side by side."""
+    if examples.parts is None:
+        return examples.features
+    return np.concatenate([examples.features, _about_item(examples.parts)], axis=1)
 
 
 def _about_item(parts: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
-    """The parts as trees see them: a rank that nobody looked for is a middling one, and a feature of its own says so."""
+    """The parts as a model sees them: a rank that nobody looked for is a middling one, and a feature of its own says so."""
     unknown = parts[:, RANK] == UNKNOWN
     rows = np.concatenate([parts, unknown[:, None]], axis=1).astype(np.float32)
     rows[unknown, RANK] = SIZES[RANK] // 2
     return rows
+
+
+def _added(linear: Linear, n_features: int) -> FloatArray:
+    """What each cell adds by a logistic whose features of users come first; summed in one order, so that signs hold to the last bit."""
+    added = np.zeros(N_CELLS)
+    columns = _about_item(every_cell()).T.astype(np.float64)
+    for place, column in zip(range(n_features, len(linear.mean)), columns, strict=False):
+        if linear.spread[place] > 0:
+            added += linear.coefficient[place] / linear.spread[place] * (column - linear.mean[place])
+    return added
 
 
 def _table(trees: Trees, n_features: int) -> FloatArray:

@@ -53,7 +53,7 @@ def world(n: int, seed: int = 1, clicks: bool = True, wanted: float = 0.15) -> E
 
 
 def recipe(most: str = TREES, threads: int = 1) -> Recipe:
-    return Recipe(SIGNS, SCALES, 2 * DAY_US, most, 1, threads)
+    return Recipe(SIGNS, SCALES, 2 * DAY_US, most, seed=1, threads=threads)
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +205,9 @@ def test_a_logistic_regression_finds_what_made_the_answers_but_keeps_its_signs()
     rows = rng.normal(size=(20_000, 3)).astype(np.float32)
     label = (rng.random(20_000) < sigmoid(-1 + 0.8 * rows[:, 0] - 0.5 * rows[:, 1] + 0.4 * rows[:, 2])).astype(np.float64)
     plain = np.full(3, PLAIN, np.int8)
-    free = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), plain, np.zeros(3, np.int8))
+    free = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), np.ones(20_000), plain, np.zeros(3, np.int8))
     assert free.coefficient == pytest.approx([0.8, -0.5, 0.4], abs=0.08)
-    bound = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), plain, np.array([1, 1, -1], np.int8))
+    bound = fit_linear(rows, label, np.zeros(20_000), np.zeros(20_000), np.ones(20_000), plain, np.array([1, 1, -1], np.int8))
     assert bound.coefficient[1] == 0 and bound.coefficient[2] == 0 and bound.coefficient[0] > 0
     assert linear_scores(free, rows[:5]).tolist() == [linear_scores(free, rows[i : i + 1])[0] for i in range(5)]
 
@@ -242,6 +242,25 @@ def test_cells_are_numbered_as_they_are_listed_and_signs_are_checked_along_each_
         assert not keeps_signs(bent)
 
 
+def test_a_curve_bends_where_answers_do_and_stays_the_line_where_chance_does() -> None:
+    rng = np.random.default_rng(22)
+    margin = rng.normal(-3, 1.5, 60_000)
+    straight, bent = (
+        fit_curve(margin, (rng.random(60_000) < sigmoid(truth)).astype(np.float64))
+        for truth in (0.2 + 0.9 * margin, np.maximum(margin, -3.5))
+    )
+    at = np.linspace(-6, 0, 25)
+    assert calibrated(straight, at) == pytest.approx(sigmoid(0.2 + 0.9 * at), rel=0.08)
+    assert calibrated(bent, at[8:]) == pytest.approx(sigmoid(np.maximum(at, -3.5))[8:], rel=0.2)
+
+
+def test_few_answers_tell_of_items_too() -> None:
+    scorer = fit_scorer(world(5000), recipe(LOGISTIC))
+    cells = every_cell()
+    liked = [scorer.item_part()[cells[:, AFFINITY] == value].mean() for value in range(SIZES[AFFINITY])]
+    assert (np.diff(liked) > 0.1).all() and keeps_signs(scorer.item_part())
+
+
 def test_what_features_say_again_of_the_own_rate_is_not_counted_twice() -> None:
     """Users asleep or awake: the last few sends tell more than the whole rate, which a logistic bound to it in full would overstate."""
     rng = np.random.default_rng(21)
@@ -256,6 +275,6 @@ def test_what_features_say_again_of_the_own_rate_is_not_counted_twice() -> None:
     own, level, even = np.log(rate / (1 - rate)), np.zeros(n), np.arange(n) % 2 == 0
     slopes = []
     for base, apart in ((level, own), (own, level)):
-        linear = fit_linear(rows[even], label[even], base[even], apart[even], SCALES, SIGNS)
+        linear = fit_linear(rows[even], label[even], base[even], apart[even], np.ones(n // 2), SCALES, SIGNS)
         slopes.append(fit_line((base + linear.own * apart + linear_scores(linear, rows))[~even], label[~even])[1])
     assert slopes[0] == pytest.approx(1.0, abs=0.06) and slopes[1] < 0.85
