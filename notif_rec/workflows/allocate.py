@@ -29,7 +29,7 @@ from notif_rec.tables import OFFERS, PLANNING_INPUT
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-SAMPLE, A_CELL = 20_000, 100  # users on whom prices are sought at first, and in the end for each cell
+SAMPLE, A_CELL = 20_000, 600  # users on whom prices are sought at first, and in the end for each cell
 PASSES, CLOSE = 8, 2e-5  # passes over samples at most; the search ends when no prices could lower the bound by a larger share
 KNOWN = 1e-4  # such a share where an earlier plan's prices are begun at
 LUCK, DOUBT = 0.03, 0.3  # prices of a sample are better for it than for all by so much a price and user; the part of it worth a pass
@@ -160,7 +160,7 @@ class _Auction:
             elif self.whole >= ROUNDS or bound - found.value <= GOOD * abs(bound) or bound - found.lowest <= CLOSE * abs(bound):
                 break
             else:
-                price = found.prices
+                price, reach = found.prices, 2.0 * reach
         self._check_minimums(found.taken)
         if bound - found.value > GOOD * abs(bound) and bound - found.lowest > CLOSE * abs(bound):
             self.unsettled = min(1.0, (bound - found.lowest) / abs(bound))
