@@ -10,7 +10,7 @@ from notif_rec.models.regression import scaled
 from notif_rec.models.similar import Neighbours, matrix_of, nearest, neighbours_of, trim_profiles
 
 MOST = 100  # items that a liked one leads to
-MOST_OF_A_WORD = 1000  # the most popular items with a word; others would not be reached anyway
+MOST_OF_A_WORD = 300  # the most popular items with a word; others are hardly ever among MOST
 
 
 def fit_content(
