@@ -14,7 +14,7 @@ from notif_rec.planning.repair import fit_entries, pick_entries
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-MISJUDGED = 3.0  # times √(cells / users of a sample): the share of all users whose choice a sample's prices may get wrong
+MISJUDGED, LEAST = 3.0, 0.25  # times √(cells / users of a sample), at least: the share of users whose choice its prices may get wrong
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def reach_of(listed: Listed, rooms: Rooms, prices: FloatArray) -> float:
     """
     menus, _ = of_users(listed.menus, ~listed.alone)
     net = net_values(menus, prices, rooms.unit)
-    share = MISJUDGED * np.sqrt(len(prices) / max(1, menus.n))
+    share = max(LEAST, MISJUDGED * np.sqrt(len(prices) / max(1, menus.n)))
     margin = margins(menus, net, best_entries(menus, net))
     return float(np.quantile(margin, share, method="higher")) if menus.n and share < 1.0 else np.inf
 

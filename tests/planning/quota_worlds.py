@@ -167,7 +167,7 @@ class Seen:
 @contextmanager
 def sampled(first: int, a_cell: int) -> Iterator[None]:
     """Prices are sought on so many users first, then on so many a cell; menus of everybody tell of close calls alone."""
-    with mock.patch.multiple(allocating, SAMPLE=first, A_CELL=100 * a_cell), mock.patch.object(allotting, "MISJUDGED", 0.2):
+    with mock.patch.multiple(allocating, SAMPLE=first, A_CELL=100 * a_cell), mock.patch.multiple(allotting, MISJUDGED=0.2, LEAST=0.0):
         yield
 
 

@@ -89,6 +89,7 @@ def test_the_reach_is_the_margin_of_as_many_as_a_sample_may_misjudge(monkeypatch
         best = int(np.argmax(nets))
         others = [nets[best] - n for n, p in zip(nets, paid, strict=True) if abs(p - paid[best]) > 1e-12]
         assert margin[user] == pytest.approx(min(others, default=np.inf), abs=1e-12)
+    monkeypatch.setattr(allotting, "LEAST", 0.0)
     for times in (1.0, 2.0):
         monkeypatch.setattr(allotting, "MISJUDGED", times)
         closer = int((margin <= reach_of(listed, rooms, price)).sum())
