@@ -23,7 +23,7 @@ from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 from notif_rec.models.text import Texts, with_text
 
-FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted
+FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted, of all and of the last days'
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
 LEAST_TREND, MOST_TREND = 0.3, 10.0  # unless `trend` is given
 NO_SEGMENTS = Segments()
@@ -96,6 +96,7 @@ def assemble(
         items, content = with_text(texts, items, likes_of(user_items), settings.text_worth)
     degree = np.diff(user_items.indptr)
     timed = evidence.recency is not None
+    lately = float(evidence.recency.sum()) if evidence.recency is not None else 0.0
     return ChannelModel(
         name=name,
         code=code,
@@ -114,7 +115,7 @@ def assemble(
         item_gram=_gram(items),
         item_mean=items.mean(axis=0, dtype=np.float64) if len(items) else np.zeros(settings.factors),
         content=content,
-        change=change_of(fallback.score[-1], likes_of(user_items)),
+        change=change_of(fallback.score[-1], likes_of(user_items), lately),
         similar=similar,
         alike=alike,
         fallback=fallback,
@@ -145,15 +146,16 @@ def trend_of(settings: ModelSettings, gain: float) -> float:
     return max(LEAST_TREND, min(gain, MOST_TREND)) if settings.trend is None else settings.trend
 
 
-def change_of(now: npt.NDArray[np.floating], likes: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def change_of(now: npt.NDArray[np.floating], likes: npt.NDArray[np.float64], lately: float) -> npt.NDArray[np.float32]:
     """(n_items,) from −1 to 1: (now − then) / (now + then), of an item's share in what is popular now and in what taste was learned from.
 
     Taste foretells what users like as popular as it was; this is tanh of half the log of by how much that changed. FEW_LIKES are added to
-    both, so that it stays near 0 for what is rare.
+    both, of all pairs and of the `lately` ones, so that it stays near 0 for what is rare, and where the last days hold few.
     """
     total = max(float(likes.sum()), 1.0)
+    few = FEW_LIKES / total + FEW_LIKES / min(max(lately, 1.0), total)
     now, then = now.astype(np.float64) / max(float(now.sum()), 1e-12), likes / total
-    found: npt.NDArray[np.float32] = ((now - then) / (now + then + 2 * FEW_LIKES / total)).astype(np.float32)
+    found: npt.NDArray[np.float32] = ((now - then) / (now + then + few)).astype(np.float32)
     return found
 
 

@@ -46,7 +46,9 @@ def test_what_nobody_took_yet_gets_the_share_that_is_expected_of_it() -> None:
 
 def test_the_change_of_popularity_is_tanh_of_half_the_log_of_its_ratio() -> None:
     now, likes = np.array([0.2, 0.0, 0.6, 0.0], np.float32), np.array([3000.0, 4000.0, 1000.0, 0.0])
-    change = change_of(now, likes)
+    change = change_of(now, likes, 8000.0)
     ratio = (np.array([0.25, 0, 0.75, 0]) + FEW_LIKES / 8000) / (likes / 8000 + FEW_LIKES / 8000)
     assert change == pytest.approx(np.tanh(np.log(ratio) / 2), abs=1e-6) and change[3] == 0
-    assert not change_of(np.zeros(3), np.zeros(3)).any()
+    assert not change_of(np.zeros(3), np.zeros(3), 0.0).any()
+    fewer = change_of(now, likes, 200.0)  # what a few pairs say of now may be chance
+    assert (np.abs(fewer[:3]) < np.abs(change[:3])).all() and (np.sign(fewer) == np.sign(change)).all()
