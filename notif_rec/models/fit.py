@@ -91,8 +91,8 @@ def assemble(
 ) -> ChannelModel:
     """The channel's model from its fitted parts and the items' texts."""
     users, items = factors
-    content, texts = np.zeros(len(items), dtype=np.float32), evidence.texts
-    if texts is not None and texts.words.nnz and settings.text_worth > 0:
+    content, texts = np.zeros(len(items), dtype=np.float32), texts_of(evidence)
+    if texts is not None and settings.text_worth > 0:
         items, content = with_text(texts, items, likes_of(user_items), settings.text_worth)
     degree = np.diff(user_items.indptr)
     timed = evidence.recency is not None
@@ -166,8 +166,8 @@ def likes_of(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:
 
 def alike_of(evidence: Evidence, user_items: sparse.csr_matrix, settings: ModelSettings, *, threads: int = 1) -> Neighbours:
     """The known items that speak for new ones; none without text."""
-    texts = evidence.texts
-    if texts is None or not texts.words.nnz or settings.text_worth == 0:
+    texts = texts_of(evidence)
+    if texts is None or settings.text_worth == 0:
         return no_neighbours(evidence.n_items)
     likes = likes_of(user_items)
     return fit_alike(texts.words, likes, texts.new(likes), threads=threads)
@@ -177,22 +177,16 @@ def add_content(
     near: Neighbours, evidence: Evidence, user_items: sparse.csr_matrix, settings: SimilarSettings, fallback: Fallback, *, threads: int = 1
 ) -> Neighbours:
     """`near`, and what is popular now of like content; the same without text."""
-    if settings.content == 0 or not has_text(evidence) or not user_items.nnz:
+    texts = texts_of(evidence)
+    if settings.content == 0 or texts is None or not user_items.nnz:
         return near
-    content = content_of(evidence, user_items, fallback, threads=threads)
+    content = fit_content(texts.words, likes_of(user_items), fallback.score[-1], threads=threads)
     return with_content(near, content, item_degree(user_items), settings.content)
 
 
-def content_of(evidence: Evidence, user_items: sparse.csr_matrix, fallback: Fallback, *, threads: int = 1) -> Neighbours:
-    """What is popular now of the content of each liked item; none without text."""
-    if evidence.texts is None:
-        return no_neighbours(evidence.n_items)
-    return fit_content(evidence.texts.words, likes_of(user_items), fallback.score[-1], threads=threads)
-
-
-def has_text(evidence: Evidence) -> bool:
-    """Whether any item says something of itself."""
-    return evidence.texts is not None and evidence.texts.words.nnz > 0
+def texts_of(evidence: Evidence) -> Texts | None:
+    """What items say of themselves, where any says something."""
+    return evidence.texts if evidence.texts is not None and evidence.texts.words.nnz else None
 
 
 def no_neighbours(n_items: int) -> Neighbours:

@@ -13,8 +13,8 @@ from scipy import sparse
 
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
-from notif_rec.models.content import with_content
-from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, content_of, fallback_of, has_text, no_neighbours, resolve_als
+from notif_rec.models.content import fit_content, with_content
+from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, fallback_of, likes_of, no_neighbours, resolve_als, texts_of
 from notif_rec.models.metrics import Targets, per_user
 from notif_rec.models.model import ChannelModel, Fallback
 from notif_rec.models.regression import fit_regression, item_degree, mix
@@ -91,8 +91,10 @@ class Bench:
         fallback: Fallback = self._part("fallback", lately, lambda: fallback_of(evidence, self.code, settings.transfer))
         repeat = settings.similar.repeat if situation.asked.exclude is None else 0.0
         similar = self._similar(settings, base, user_items, repeat)
-        if settings.blend > 0 and settings.similar.content > 0 and user_items.nnz and has_text(evidence):
-            content = self._part("content", lately, lambda: content_of(evidence, user_items, fallback, threads=self.threads))
+        texts = texts_of(evidence)
+        if settings.blend > 0 and settings.similar.content > 0 and user_items.nnz and texts is not None:
+            likes, popular = likes_of(user_items), fallback.score[-1]
+            content = self._part("content", lately, lambda: fit_content(texts.words, likes, popular, threads=self.threads))
             similar = with_content(similar, content, item_degree(user_items), settings.similar.content)
         worth = (base, settings.text_worth > 0)
         alike = self._part("alike", worth, lambda: alike_of(evidence, user_items, settings, threads=self.threads))
