@@ -20,7 +20,7 @@ from notif_rec.models.similar import Neighbours
 from notif_rec.store.arrays import write_array
 from notif_rec.store.files import sha256, whole_folder
 
-VERSION = 5
+VERSION = 6
 MANIFEST = "manifest.json"
 RETRAIN = "run `notif-rec train`"
 ITEMS = pa.schema([("item", pa.int32()), ("item_id", pa.string())])

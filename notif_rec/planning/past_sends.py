@@ -219,7 +219,8 @@ def rank_of(
     eligible: npt.NDArray[np.bool_],
     exclude: Lists | None,
 ) -> npt.NDArray[np.int32]:
-    """The place from 0 of each item in the list of its user (a row of `users`), DEPTH where it comes later, -1 where it is not on it.
+    """The place from 0 of each item in the list of its user (a row of `users`), DEPTH where it comes later; NOT_RANKED where the list
+    could not hold it: the model did not know it yet, it was not for the channel, or the user had it. None of these is a bad rank.
 
     The very retrieval that planning makes, so that a rank means the same in both; exact, as that is.
     """
@@ -240,11 +241,10 @@ def rank_of(
         part = slice(start, start + 65_536)
         hits = found[place[part]] == item_index[part, None]
         rank[part] = np.where(hits.any(axis=1), hits.argmax(axis=1), DEPTH)
-    listed = (item_index >= 0) & eligible[item_index] & (found[place, -1] >= 0)
+    off = (item_index < 0) | ~eligible[item_index]
     if exclude is not None:
-        listed &= ~_holds(exclude, row, item_index)
-    rank[(rank == DEPTH) & ~listed] = -1
-    rank[item_index < 0] = -1
+        off |= _holds(exclude, row, item_index)
+    rank[off] = NOT_RANKED
     return rank
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from notif_rec.errors import DataError
 from notif_rec.scoring.calibration import CERTAIN, logit
 from notif_rec.scoring.features import CLICKS, ITEMS, N_FEATURES, OPENS, SENDS
-from notif_rec.scoring.item_parts import RANK, every_cell
+from notif_rec.scoring.item_parts import RANK, UNKNOWN, every_cell
 from notif_rec.scoring.scorer import RATES, Scorer, bare_scorer
 from notif_rec.scoring.send_time import HourProfile, flat_profile
 
@@ -26,9 +26,8 @@ FloatArray = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.int64]
 
 LAST_RANKS = np.array([1, 3, 10, 30, 100])  # the last rank (from 1) of each bucket
-BEYOND, UNRANKED = len(LAST_RANKS), len(LAST_RANKS) + 1
-N_BUCKETS = UNRANKED + 1
-RANK_SHAPE = np.array([1.0, 0.9, 0.75, 0.6, 0.45, 0.3, 0.3])  # how clicks fall with rank where a channel has not shown it yet
+N_BUCKETS = len(LAST_RANKS) + 1
+RANK_SHAPE = np.array([1.0, 0.9, 0.75, 0.6, 0.45, 0.3])  # how clicks fall with rank where a channel has not shown it yet
 RANK_OF_CELL = every_cell()[:, RANK].astype(np.int64)
 OUTCOMES = ("opened", "clicked", "unsubscribed")  # what scorers foretell, in this order
 OPENED, CLICKED, LEFT = range(len(OUTCOMES))
@@ -132,8 +131,8 @@ def prior_engagement(channels: Sequence[str]) -> Engagement:
 
 
 def rank_bucket(rank: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
-    """The bucket of each rank from 0; UNRANKED where the rank is negative."""
-    buckets: npt.NDArray[np.int64] = np.where(rank < 0, UNRANKED, np.searchsorted(LAST_RANKS, rank.astype(np.int64) + 1))
+    """The bucket of each rank from 0; UNKNOWN where the rank is negative."""
+    buckets: npt.NDArray[np.int64] = np.where(rank < 0, UNKNOWN, np.searchsorted(LAST_RANKS, rank.astype(np.int64) + 1))
     return buckets
 
 
@@ -185,6 +184,6 @@ def own_rate(engagement: Engagement, at: int, outcome: int, features: npt.NDArra
 
 
 def item_base(engagement: Engagement, at: int, bucket: npt.NDArray[np.int64]) -> FloatArray:
-    """Log-odds that anybody clicks an item of a rank bucket; the channel's, whatever the rank, where it is negative: nobody looked."""
+    """Log-odds that anybody clicks an item of a rank bucket; the channel's, whatever the rank, where it is UNKNOWN."""
     of_bucket = np.append(logit(engagement.click_rate_by_bucket[at]), logit(engagement.click_rate[at]))
     return of_bucket[bucket]

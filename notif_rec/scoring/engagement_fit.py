@@ -19,11 +19,11 @@ from notif_rec.scoring.engagement import (
     rank_bucket,
 )
 from notif_rec.scoring.features import DAY_US, SCALES, SIGNS
-from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, RANK, UNKNOWN
+from notif_rec.scoring.item_parts import AGE, ANY_ITEM, POPULARITY, RANK
 from notif_rec.scoring.rates_fit import fit_rates
 from notif_rec.scoring.scorer import TREES, Scorer
 from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer
-from notif_rec.scoring.send_outcomes import NOT_RANKED, SendOutcomes
+from notif_rec.scoring.send_outcomes import SendOutcomes
 
 RATES_US = 180 * DAY_US  # the newest sends, which rates are taken from
 
@@ -89,7 +89,7 @@ def _parts(sends: SendOutcomes, item: npt.NDArray[np.int64], outcome: int) -> np
     parts = np.tile(np.array(ANY_ITEM, np.int8), (len(item), 1))
     there = item >= 0
     rank, known = sends.item_rank[item[there]], sends.item_parts[item[there]]
-    parts[there, RANK] = np.where(rank == NOT_RANKED, UNKNOWN, rank_bucket(rank))
+    parts[there, RANK] = rank_bucket(rank)
     parts[there, POPULARITY] = known[:, 0 if outcome == OPENED else 1]
     parts[there, AGE:] = known[:, 2:]
     return parts

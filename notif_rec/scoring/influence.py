@@ -111,5 +111,5 @@ def _of_user(outcome: int, theme: Theme, features: npt.NDArray[np.float32], typi
 
 
 def _of_item(outcome: int, part: int, value: int, share: float) -> Influence:
-    words = "not looked for" if value == UNKNOWN else PARTS[part].words[value]
+    words = "on no list" if value == UNKNOWN else PARTS[part].words[value]
     return Influence(OUTCOMES[outcome], PARTS[part].name, words, None, None, float(np.exp(share)))

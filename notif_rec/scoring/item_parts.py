@@ -14,7 +14,7 @@ from notif_rec.scoring.features import DAY_US
 
 Ints = npt.NDArray[np.int64]
 Parts = npt.NDArray[np.int8]
-UNKNOWN = -1  # a rank that nobody looked for
+UNKNOWN = -1  # the rank of what is on no list, or that nobody looked for
 
 
 class Part(NamedTuple):
@@ -26,12 +26,12 @@ class Part(NamedTuple):
     words: tuple[str, ...]
 
 
-RANKS = ("ranked first", "ranked 2 to 3", "ranked 4 to 10", "ranked 11 to 30", "ranked 31 to 100", "ranked later", "not ranked")
+RANKS = ("ranked first", "ranked 2 to 3", "ranked 4 to 10", "ranked 11 to 30", "ranked 31 to 100", "ranked later")
 LOUDNESS = ("far less answered than most", "less answered", "answered as most", "more answered", "twice as answered", "far more answered")
 AGES = ("a day old", "up to 3 days old", "up to 7 days old", "up to 30 days old", "up to 90 days old", "older than 90 days")
 LIKINGS = ("of a category hardly liked", "of one little liked", "of any category", "of one liked", "of one much liked", "of a favourite")
 PARTS = (
-    Part("rank", 7, -1, RANKS),
+    Part("rank", 6, -1, RANKS),
     Part("popularity", 6, 1, LOUDNESS),
     Part("age", 6, 0, AGES),
     Part("affinity", 6, 1, LIKINGS),
@@ -41,7 +41,7 @@ N_PARTS = len(PARTS)
 RANK, POPULARITY, AGE, AFFINITY, REPEATS = range(N_PARTS)
 ANY_ITEM = (UNKNOWN, 2, len(AGES) - 1, 2, 0)  # of which nothing is known
 SIZES = tuple(part.size for part in PARTS)
-N_RANKED = int(np.prod(SIZES))  # cells of items whose rank is known; behind them come those of a rank that nobody looked for
+N_RANKED = int(np.prod(SIZES))  # cells of items whose rank is known; behind them come those of the others
 N_CELLS = N_RANKED + N_RANKED // SIZES[RANK]
 PART_SIGNS = np.array([part.sign for part in PARTS], np.int8)
 STEPS = np.array([int(np.prod(SIZES[place + 1 :])) for place in range(N_PARTS)], np.int64)  # of a part in the number of a cell

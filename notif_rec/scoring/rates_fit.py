@@ -10,10 +10,8 @@ import numpy.typing as npt
 
 from notif_rec.scoring.calibration import monotone
 from notif_rec.scoring.engagement import (
-    BEYOND,
     N_BUCKETS,
     RANK_SHAPE,
-    UNRANKED,
     Engagement,
     FloatArray,
     prior_engagement,
@@ -95,7 +93,7 @@ def bucket_rates(click_rate: float, rank: npt.NDArray[np.int32], clicked: npt.ND
     """(N_BUCKETS,) click rates by rank bucket, non-increasing, with mean `click_rate` over the sends that were ranked.
 
     Each bucket is shrunk towards a gentle fall with rank that is scaled to the channel's own rate, then neighbours that rise are
-    pooled (pool adjacent violators). UNRANKED stands outside the chain, but never above BEYOND.
+    pooled (pool adjacent violators).
     """
     known = rank != NOT_RANKED
     buckets = rank_bucket(rank[known])
@@ -109,10 +107,7 @@ def bucket_rates(click_rate: float, rank: npt.NDArray[np.int32], clicked: npt.ND
     base = RANK_SHAPE * (mean * seen / (n @ RANK_SHAPE))
     expected = n * base
     rates: FloatArray = base * (clicks + BUCKET_PRIOR) / (expected + BUCKET_PRIOR)
-    weight = n + BUCKET_PRIOR / base
-    rates[:UNRANKED] = monotone(rates[:UNRANKED], weight[:UNRANKED], increasing=False)
-    rates[UNRANKED] = min(rates[UNRANKED], rates[BEYOND])
-    return rates
+    return monotone(rates, n + BUCKET_PRIOR / base, increasing=False)
 
 
 def open_strength(user: npt.NDArray[np.int32], opened: npt.NDArray[np.bool_], rate: float) -> float:

@@ -196,7 +196,7 @@ def _rows(examples: Examples) -> npt.NDArray[np.float32]:
 
 
 def _about_item(parts: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
-    """The parts as a model sees them: a rank that nobody looked for is a middling one, and a feature of its own says so."""
+    """The parts as a model sees them: a rank that is not known is a middling one, and a feature of its own says so."""
     unknown = parts[:, RANK] == UNKNOWN
     rows = np.concatenate([parts, unknown[:, None]], axis=1).astype(np.float32)
     rows[unknown, RANK] = SIZES[RANK] // 2

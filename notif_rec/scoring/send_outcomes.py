@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-NOT_RANKED = -2
+NOT_RANKED = -1
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SendOutcomes:
     user: codes. channel: index. plan_us: the last plan that could have made the send. hour: local hour of the week of the send.
     segment: of the user, -1 = none. opened: opened or clicked; blind: a machine did, nobody knows. unsubscribed: left, and
     leave_known: the window for leaving is over too. features: (n, N_FEATURES) as of plan_us. item_clicked: in [0, 1], a click that
-    names no item is spread over the items of its send. item_rank: from 0 among all that the user could have been sent, -1 = not on
-    the list, NOT_RANKED where nobody looked. item_parts: (n_items, 5) popularity by opens and by clicks, age, affinity and repeats
-    (scoring/item_parts.py), as of plan_us. own_before: (n, 3) as planning/hours.own_before. hours_row: the row of own_hours (n, 168),
-    what was known of the user's own hours well before the send, -1 where nobody looked.
+    names no item is spread over the items of its send. item_rank: from 0 among all that the user could have been sent, NOT_RANKED
+    where that was not one of them, or nobody looked. item_parts: (n_items, 5) popularity by opens and by clicks, age, affinity and
+    repeats (scoring/item_parts.py), as of plan_us. own_before: (n, 3) as planning/hours.own_before. hours_row: the row of own_hours
+    (n, 168), what was known of the user's own hours well before the send, -1 where nobody looked.
     """
 
     user: npt.NDArray[np.int32]
