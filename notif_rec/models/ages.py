@@ -40,7 +40,8 @@ def fit_ages(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64], create
     item, at_us: one entry a sign of taste. An age's growth is Σ share on the day / Σ decayed share before it, over items that had
     any; its fresh share the mean share on the day of those that had none.
     """
-    item, at_us = newest_signs(item, at_us)
+    newest = newest_signs(at_us)
+    item, at_us = item[newest], at_us[newest]
     n_items = len(created_us)
     had, got, unseen, surprise = np.zeros((4, len(EDGES_US) + 1))
     many = np.zeros(len(EDGES_US) + 1)

@@ -22,11 +22,11 @@ from notif_rec.models.settings import ModelSettings, SimilarSettings
 from notif_rec.models.similar import Neighbours
 from notif_rec.models.taste import Taste, channel_weights, saturate, typical_weight
 from notif_rec.models.text import Texts, with_text
+from notif_rec.models.trend import Pace, change_of
 
-FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted, of all and of the last days'
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
 LEAST_TREND, MOST_TREND = 0.3, 10.0  # unless `trend` is given
-NO_SEGMENTS = Segments()
+NO_SEGMENTS, NO_PACE = Segments(), Pace()
 Step = Callable[[str, int, int], None]
 
 
@@ -36,7 +36,7 @@ class Evidence:
 
     recency: one entry per entry of `taste`, 2^(−age / recent_half_life) of its last event; None = all alike.
     segment: (n_users,) row of a segment or -1; None = none. texts: of the items; None = no text.
-    ages: what is expected of items by their age; None = nothing. gain: how much what is popular of late foretells, nats (trend.Pace).
+    ages: what is expected of items by their age; None = nothing. pace: how what is popular changes.
     """
 
     taste: Taste
@@ -46,7 +46,7 @@ class Evidence:
     segments: Segments = NO_SEGMENTS
     texts: Texts | None = None
     ages: Ages | None = None
-    gain: float = 0.0
+    pace: Pace = NO_PACE
 
 
 def fit_channel(
@@ -107,8 +107,8 @@ def assemble(
         regularization_exponent=als.regularization_exponent,
         bias=als.bias,
         blend=settings.blend,
-        trend=trend_of(settings, evidence.gain) if timed else 0.0,
-        drift=settings.drift if timed else 0.0,
+        trend=trend_of(settings, evidence.pace) if timed else 0.0,
+        drift=drift_of(settings, evidence.pace) if timed else 0.0,
         prior=settings.prior,
         user_factors=users,
         item_factors=items,
@@ -141,22 +141,14 @@ def resolve_als(user_items: sparse.csr_matrix, settings: ModelSettings, seed: in
     )
 
 
-def trend_of(settings: ModelSettings, gain: float) -> float:
+def trend_of(settings: ModelSettings, pace: Pace) -> float:
     """The weight of what is popular now; without one of its own, what it foretells where that is much."""
-    return max(LEAST_TREND, min(gain, MOST_TREND)) if settings.trend is None else settings.trend
+    return max(LEAST_TREND, min(pace.gain, MOST_TREND)) if settings.trend is None else settings.trend
 
 
-def change_of(now: npt.NDArray[np.floating], likes: npt.NDArray[np.float64], lately: float) -> npt.NDArray[np.float32]:
-    """(n_items,) from −1 to 1: (now − then) / (now + then), of an item's share in what is popular now and in what taste was learned from.
-
-    Taste foretells what users like as popular as it was; this is tanh of half the log of by how much that changed. FEW_LIKES are added to
-    both, of all pairs and of the `lately` ones, so that it stays near 0 for what is rare, and where the last days hold few.
-    """
-    total = max(float(likes.sum()), 1.0)
-    few = FEW_LIKES / total + FEW_LIKES / min(max(lately, 1.0), total)
-    now, then = now.astype(np.float64) / max(float(now.sum()), 1e-12), likes / total
-    found: npt.NDArray[np.float32] = ((now - then) / (now + then + few)).astype(np.float32)
-    return found
+def drift_of(settings: ModelSettings, pace: Pace) -> float:
+    """The weight of what has changed; without one of its own, how far changes went on in the newest days."""
+    return pace.drift if settings.drift is None else settings.drift
 
 
 def likes_of(user_items: sparse.csr_matrix) -> npt.NDArray[np.float64]:

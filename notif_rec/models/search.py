@@ -14,7 +14,7 @@ BLENDS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 CONTENTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TRENDS = (0.0, 0.1, 0.3, 1.0, 3.0)
-DRIFTS = (0.0, 3.0, 6.0, 12.0)
+DRIFTS = (0.0, 1.5, 3.0, 6.0, 12.0)
 PRIORS = (0.0, 1.0, 3.0, 10.0, 30.0)
 MOST_HALVINGS, HALVINGS_AT_ONCE = 9, 3
 TRANSFERS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -87,7 +87,7 @@ def popularity(run: Run, recents: Sequence[timedelta]) -> None:
             run.full(run.best.model_copy(update={"drift": weight}))
     for pairs in PRIORS:
         run.full(run.best.model_copy(update={"prior": pairs}))
-    if run.best.trend != 0 or run.best.drift > 0 or run.best.prior > 0:
+    if run.best.trend != 0 or run.best.drift != 0 or run.best.prior > 0:
         for recent in recents:
             run.full(run.best.model_copy(update={"recent_half_life": recent}))
 

@@ -64,9 +64,9 @@ class ModelSettings(StrictModel):
         default=None, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known; null: 0.3, or "
         "as many nats as it foretells the newest signs better than what was ever popular",
     )  # fmt: skip
-    drift: float = Field(
-        default=6.0, ge=0, le=100, description="weight of what is more or less popular now than when taste was learned, from −1 to 1, "
-        "against 1 for taste; where times are known",
+    drift: float | None = Field(
+        default=None, ge=0, le=100, description="weight of what is more or less popular now than when taste was learned, from −1 to 1, "
+        "against 1 for taste; where times are known; null: how far what changed went on to change in the newest days",
     )  # fmt: skip
     prior: float = Field(
         default=3.0, ge=0, le=1000, description="typical pairs that what is popular is worth against the taste of a user with few"

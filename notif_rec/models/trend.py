@@ -1,12 +1,15 @@
-"""How fast what is popular changes: the half-life by which the newest signs of taste are foretold best, and how much it foretells."""
+"""How fast what is popular changes: the half-life by which the newest signs of taste are foretold best, and what that foretells."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
 
 from notif_rec.models.popularity import RECENT_PRIOR
 
@@ -16,24 +19,53 @@ SLICE_US = 86_400_000_000  # lists are made once a day, and used until the next
 SLICES = 14  # the newest days that are foretold
 MOST_SIGNS = 4_000_000  # the newest ones are enough
 LEAST_SIGNS = 200  # on those days
+FEW_LIKES = 5.0  # typical pairs by which a change of popularity is doubted, of all and of the last days'
+MOST_DRIFT, DOUBT = 10.0, 6.0  # of drift: the highest, and how far from 0 one expects it before anything is seen
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class Pace:
-    """half_life: of what is popular. gain: nats a sign by which counts that fade so foretell more than counts of all time, at least 0."""
+    """half_life: of what is popular. gain: nats a sign by which counts that fade so foretell more than counts of all time, at least 0.
+
+    drift: how far changes go on: nats by unit of `change_of`, 0 to MOST_DRIFT; 1 or so where what has changed stays, 0 where it reverts.
+    """
 
     half_life: timedelta = DEFAULT
     gain: float = 0.0
+    drift: float = 0.0
 
 
-def fit_pace(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64], n_items: int) -> Pace:
-    """Of HALF_LIVES the one whose decayed counts, before each of the newest days, make that day's signs most likely, and its gain.
+class _Days(NamedTuple):
+    """Signs, the newest first. age: days before the newest one. weight: a user's signs of a day weigh 1 together.
 
-    item, at_us: one entry a sign of taste. Of a short past the newer half is foretold; with too few signs to tell, DEFAULT. Signs of
-    items that nobody had yet say nothing: what comes new is no matter of how fast the old fades.
+    start: where the signs of each day that is foretold begin, the newest day first; behind the last lies what is never foretold.
     """
-    item, at_us = newest_signs(item, at_us)
+
+    item: Ints
+    age: Floats
+    weight: Floats
+    start: Ints
+    n_items: int
+
+
+class _Morning(NamedTuple):
+    """How often items were taken before a day, ever and as it fades, and the places of what was taken on it."""
+
+    ever: Floats
+    counts: Floats
+    inside: slice
+
+
+def fit_pace(user: Ints, item: Ints, at_us: npt.NDArray[np.int64], n_items: int) -> Pace:
+    """Of HALF_LIVES the one whose decayed counts, before each of the newest days, make that day's signs most likely, and what it foretells.
+
+    user, item, at_us: one entry a sign of taste. Of a short past the newer half is foretold; with too few signs to tell, Pace(). Signs
+    of items that nobody had yet say nothing: what comes new is no matter of how fast the old fades.
+    """
+    newest = newest_signs(at_us)
+    user, item, at_us = user[newest], item[newest], at_us[newest]
     if not len(at_us):
         return Pace()
     days_ago = (int(at_us.max()) - at_us) // SLICE_US
@@ -41,39 +73,85 @@ def fit_pace(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64], n_item
     if (days_ago < slices).sum() < LEAST_SIGNS:
         return Pace()
     order = np.argsort(days_ago, kind="stable")
-    item, age = item[order], (int(at_us.max()) - at_us[order]) / SLICE_US
-    start = np.searchsorted(days_ago[order], np.arange(slices + 1))
-    likely = [_likelihood(item, age, start, half_life, n_items) for half_life in (*HALF_LIVES, None)]
+    age, start = (int(at_us.max()) - at_us[order]) / SLICE_US, np.searchsorted(days_ago[order], np.arange(slices + 1))
+    days = _Days(item[order], age, _weight(days_ago, user)[order], start, n_items)
+    likely = [_likelihood(days, half_life) for half_life in (*HALF_LIVES, None)]
     best = len(HALF_LIVES) - 1 - int(np.argmax(likely[-2::-1]))
-    return Pace(HALF_LIVES[best], max(likely[best] - likely[-1], 0.0))
+    return Pace(HALF_LIVES[best], max(likely[best] - likely[-1], 0.0), _drift(days, HALF_LIVES[best]))
 
 
-def newest_signs(item: npt.NDArray[np.integer], at_us: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.int64]]:
-    """The newest MOST_SIGNS of them, or all."""
+def newest_signs(at_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | slice:
+    """Places of the newest MOST_SIGNS of them, or of all."""
     if len(at_us) <= MOST_SIGNS:
-        return item, at_us
-    newest = np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
-    return item[newest], at_us[newest]
+        return slice(None)
+    return np.argpartition(at_us, len(at_us) - MOST_SIGNS)[-MOST_SIGNS:]
 
 
-def _likelihood(
-    item: npt.NDArray[np.integer], age: Floats, start: npt.NDArray[np.integer], half_life: timedelta | None, n_items: int
-) -> float:
-    """Mean log share of the signs of each day, oldest first, by what came before that day; half_life None: nothing fades.
+def change_of(now: npt.NDArray[np.floating], likes: Floats, lately: float) -> npt.NDArray[np.float32]:
+    """(n_items,) from −1 to 1: (now − then) / (now + then), of an item's share in what is popular now and in what taste was learned from.
 
-    age: days before the newest sign, ascending.
-    start: where the signs of each day begin, the newest day first; behind the last lies what is never foretold.
+    Taste foretells what users like as popular as it was; this is tanh of half the log of by how much that changed. FEW_LIKES are added to
+    both, of all pairs and of the `lately` ones, so that it stays near 0 for what is rare, and where the last days hold few.
     """
-    rate, slices = timedelta(days=1) / half_life if half_life else 0.0, len(start) - 1
-    old = slice(start[slices], None)
-    ever = np.bincount(item[old], minlength=n_items).astype(np.float64)
-    counts = np.bincount(item[old], weights=np.exp2(-(age[old] - slices) * rate), minlength=n_items)  # as it is then
+    total = max(float(likes.sum()), 1.0)
+    few = FEW_LIKES / total + FEW_LIKES / min(max(lately, 1.0), total)
+    now, then = now.astype(np.float64) / max(float(now.sum()), 1e-12), likes / total
+    found: npt.NDArray[np.float32] = ((now - then) / (now + then + few)).astype(np.float32)
+    return found
+
+
+def _drift(days: _Days, half_life: timedelta) -> float:
+    """Of P(item) ∝ √(now · ever) · exp(drift · change) on each day, the drift that makes its signs most likely; a user counts once a day.
+
+    A conditional logit (McFadden, 1974) with a normal prior around 0. The root is what the rest of a score knows of popularity: taste knows
+    it as it ever was, `trend` as it is now. A user counts once, as in what lists are judged by: who takes all there is says little of any.
+    """
+    told = []
+    for ever, counts, inside in _mornings(days, half_life):
+        now = _share(ever, counts)
+        change = change_of(now, ever, float(counts.sum()))
+        asked = np.bincount(days.item[inside], weights=days.weight[inside], minlength=days.n_items) * (ever > 0)
+        told.append((np.sqrt(now * ever / ever.sum()), change, float(asked.sum()), float(asked @ change)))
+
+    def unlikely(drift: float) -> float:
+        doubt = (drift / DOUBT) ** 2 / 2
+        return doubt + sum(n * float(np.log(now @ np.exp(np.float32(drift) * change))) - drift * got for now, change, n, got in told)
+
+    return round(float(minimize_scalar(unlikely, bounds=(0.0, MOST_DRIFT), method="bounded", options={"xatol": 1e-3}).x), 2)
+
+
+def _likelihood(days: _Days, half_life: timedelta | None) -> float:
+    """Mean log share of the signs of each day, oldest first, by what came before that day; half_life None: nothing fades."""
     total, n = 0.0, 0
-    for day in range(slices - 1, -1, -1):
-        inside = slice(start[day], start[day + 1])
-        asked = item[inside][ever[item[inside]] > 0]
-        share = (counts + RECENT_PRIOR * ever / ever.sum()) / (counts.sum() + RECENT_PRIOR)
-        total, n = total + float(np.log(share[asked]).sum()), n + len(asked)
-        ever += np.bincount(item[inside], minlength=n_items)
-        counts = counts * np.exp2(-rate) + np.bincount(item[inside], weights=np.exp2(-(age[inside] - day) * rate), minlength=n_items)
+    for ever, counts, inside in _mornings(days, half_life):
+        asked = days.item[inside][ever[days.item[inside]] > 0]
+        total, n = total + float(np.log(_share(ever, counts)[asked]).sum()), n + len(asked)
     return total / max(n, 1)
+
+
+def _mornings(days: _Days, half_life: timedelta | None) -> Iterator[_Morning]:
+    """Each day that is foretold, the oldest first; half_life None: nothing fades."""
+    rate, slices, n_items = timedelta(days=1) / half_life if half_life else 0.0, len(days.start) - 1, days.n_items
+    old = slice(days.start[slices], None)
+    ever = np.bincount(days.item[old], minlength=n_items).astype(np.float64)
+    faded = np.exp2(-(days.age[old] - slices) * rate)  # as it is then
+    counts = np.bincount(days.item[old], weights=faded, minlength=n_items).astype(np.float64)
+    for day in range(slices - 1, -1, -1):
+        inside = slice(days.start[day], days.start[day + 1])
+        yield _Morning(ever, counts, inside)
+        item, faded = days.item[inside], np.exp2(-(days.age[inside] - day) * rate)
+        ever = (ever + np.bincount(item, minlength=n_items)).astype(np.float64)
+        counts = (counts * np.exp2(-rate) + np.bincount(item, weights=faded, minlength=n_items)).astype(np.float64)
+
+
+def _share(ever: Floats, counts: Floats) -> Floats:
+    """What is popular lately, as `fit_fallback` has it."""
+    found: Floats = (counts + RECENT_PRIOR * ever / ever.sum()) / (counts.sum() + RECENT_PRIOR)
+    return found
+
+
+def _weight(days_ago: npt.NDArray[np.int64], user: Ints) -> Floats:
+    """One over how many signs the same user gave on the same day."""
+    _, place, count = np.unique(days_ago * (int(user.max()) + 1) + user, return_inverse=True, return_counts=True)
+    found: Floats = 1.0 / count[place]
+    return found

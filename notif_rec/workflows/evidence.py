@@ -45,7 +45,7 @@ class Reading:
         """What a channel with these settings learns from."""
         read = self.tastes[settings.half_life]
         recency = read.recency(self.as_of, settings.recent_half_life or self.pace.half_life)
-        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts, self.ages, self.pace.gain)
+        return Evidence(read.taste, len(read.item_codes), recency, self.segment, self.segments, self.texts, self.ages, self.pace)
 
 
 def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetime, half_lives: Sequence[timedelta | None]) -> Reading:
@@ -58,7 +58,8 @@ def read_evidence(con: duckdb.DuckDBPyConnection, config: Config, as_of: datetim
     first = int(known.last_us.min()) if len(known.last_us) else 0
     created = read_created(con, known.item_codes)
     texts = read_texts(con, known.item_codes, created, datetime(1970, 1, 1) + timedelta(microseconds=first), as_of)
-    pace = fit_pace(known.taste.item_index, known.last_us, len(known.item_codes))
+    user = np.repeat(np.arange(known.taste.n_users), np.diff(known.taste.offsets))
+    pace = fit_pace(user, known.taste.item_index, known.last_us, len(known.item_codes))
     now = int(np.datetime64(as_of, "us").astype(np.int64))
     ages = fit_ages(known.taste.item_index, known.last_us, created, now, pace.half_life)
     return Reading(as_of, tastes, *_segments(con, known), texts, pace, ages)

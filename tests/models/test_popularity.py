@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from notif_rec.models.fit import FEW_LIKES, change_of
 from notif_rec.models.model import POPULAR, RECENT, SEGMENT, Segments
 from notif_rec.models.popularity import RECENT_PRIOR, fit_fallback
+from notif_rec.models.trend import FEW_LIKES, change_of
 
 TWO = Segments(("country",), (("AT",), ("DE",)), prior=4.0)
 
