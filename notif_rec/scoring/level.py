@@ -4,7 +4,8 @@ level follows what is known of them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,24 +17,27 @@ IntArray = npt.NDArray[np.int64]
 DAY_US = 86_400_000_000
 YEAR = 365.25
 LEVEL_SD = 0.3  # of the level before anything is known
-WANDERS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # variances a day to choose from
-SPREADS = (0.0, 0.001, 0.004, 0.01, 0.02, 0.04, 0.08, 0.16)
-WAVES = (0.0, 0.003, 0.01, 0.03)
+WANDERS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
+SPREADS = (0.0, 0.003, 0.01, 0.02, 0.04, 0.1)
+WAVES = (0.0, 0.01)
+SLOPES = (0.0, 1e-6)
 ENOUGH_YEARS = 1.25  # of answers, under which a year's wave and a trend look alike
+FEWEST_DAYS = 3
 MOST = 1.0  # log-odds that a level may shift at most
 ROUNDS = 6
 
 
 class Drift(NamedTuple):
-    """How everybody's log-odds move: wander, variance a day of a level that goes where it likes; spread, variance of single days about it;
-    wave, variance of the size of a yearly wave."""
+    """How everybody's log-odds may move: wander, variance a day of a level that goes where it likes; spread, variance of single days about
+    it; wave, variance of the size of a yearly wave; slope, variance of what it rises by a day, for good."""
 
-    wander: float = 0.0
-    spread: float = 0.0
-    wave: float = 0.0
+    wander: float
+    spread: float
+    wave: float
+    slope: float
 
 
-STILL = Drift()
+DRIFTS = tuple(Drift(*one) for one in product(WANDERS, SPREADS, WAVES, SLOPES))
 
 
 class Days(NamedTuple):
@@ -55,51 +59,51 @@ def days_of(p: FloatArray, label: FloatArray, plan_us: IntArray, delay_us: int) 
     return Days(day.astype(np.float64), known, seen, weight)
 
 
-def level_shifts(drift: Drift, days: Days, at_us: IntArray) -> FloatArray:
-    """(n_at,) what to add to the log-odds at some moments, of the days that were known by then."""
-    if not (drift.wander or drift.wave) or not len(days.day):
-        return np.zeros(len(at_us))
-    states, _ = _filtered([drift], days)
+def level_shifts(days: Days, at_us: IntArray, drifts: Sequence[Drift] = DRIFTS) -> FloatArray:
+    """(n_at,) what to add to the log-odds at some moments, of the days that were known by then: the mean over drifts, each as far as it
+    made these days likely. The likeliest alone would be believed too much: a hundred days tell few apart.
+
+    Source: Bayesian model averaging; Hoeting et al., 1999.
+    """
     moments, place = np.unique(at_us, return_inverse=True)
     known = np.searchsorted(np.maximum.accumulate(days.known_us), moments, side="right")
-    shifts = (_waves(moments / DAY_US) * states[known, 0]).sum(axis=1)
+    shifts, enough = np.zeros(len(moments)), known >= FEWEST_DAYS
+    if enough.any():
+        states, likely = (of[known[enough]] for of in _filtered(drifts, days))
+        levels = (states * _seen_by(moments[enough] / DAY_US, days.day[0])[:, None]).sum(axis=2)
+        young = days.day[known[enough] - 1] - days.day[0] < ENOUGH_YEARS * YEAR
+        likely[np.ix_(young, [drift.wave > 0 for drift in drifts])] = -np.inf
+        weight = np.exp(likely - likely.max(axis=1, keepdims=True))
+        shifts[enough] = (weight * levels).sum(axis=1) / weight.sum(axis=1)
     kept: FloatArray = np.clip(shifts, -MOST, MOST)[place]
     return kept
 
 
-def fit_drift(days: Days) -> Drift:
-    """The drift under which the days are most likely, each foretold from those before it."""
-    if len(days.day) < 3:
-        return STILL
-    waves = WAVES if days.day[-1] - days.day[0] >= ENOUGH_YEARS * YEAR else WAVES[:1]
-    drifts = [Drift(wander, spread, wave) for wave in waves for wander in WANDERS for spread in SPREADS]
-    return drifts[int(np.argmax(_filtered(drifts, days)[1]))]
-
-
-def _waves(day: Any) -> FloatArray:
-    turn = 2 * np.pi * np.asarray(day, np.float64) / YEAR
-    return np.stack([np.ones_like(turn), np.cos(turn), np.sin(turn)], axis=-1)
+def _seen_by(day: FloatArray, first: float) -> FloatArray:
+    """(n, 4) how much of each part of a state shows on some days."""
+    turn = 2 * np.pi * day / YEAR
+    return np.stack([np.ones_like(turn), np.cos(turn), np.sin(turn), day - first], axis=-1)
 
 
 def _filtered(drifts: Sequence[Drift], days: Days) -> tuple[FloatArray, FloatArray]:
-    """(n_days + 1, n_drifts, 3) level and size of the two halves of a yearly wave, known after so many days, and each drift's likelihood.
+    """(n_days + 1, n_drifts, 4) level, size of the two halves of a yearly wave, and slope, known after so many days; and
+    (n_days + 1, n_drifts) log-likelihoods of these days, each foretold from those before it.
 
     Source: Kalman filter; Durbin and Koopman, "Time series analysis by state space methods", 2012, section 4.3.
     """
-    wander, spread, wave = (np.array(column) for column in zip(*drifts, strict=True))
-    state, spreads = np.zeros((len(days.day) + 1, len(drifts), 3)), np.zeros((len(drifts), 3, 3))
-    spreads[:, 0, 0], spreads[:, 1, 1], spreads[:, 2, 2] = LEVEL_SD**2, wave, wave
-    seen_by, likely = _waves(days.day), np.zeros(len(drifts))
+    wander, spread, wave, slope = (np.array(column) for column in zip(*drifts, strict=True))
+    spreads = np.stack([np.full(len(drifts), LEVEL_SD**2), wave, wave, slope], axis=1)[:, :, None] * np.eye(4)
+    states, likely = np.zeros((len(days.day) + 1, len(drifts), 4)), np.zeros((len(days.day) + 1, len(drifts)))
     passed = np.diff(days.day, prepend=days.day[:1])
-    for i, h in enumerate(seen_by):
+    for i, h in enumerate(_seen_by(days.day, days.day[0])):
         spreads[:, 0, 0] += wander * passed[i]
         pull = spreads @ h
         variance = pull @ h + spread + 1 / max(days.weight[i], 1e-12)
-        miss = days.seen[i] - state[i] @ h
-        likely -= 0.5 * (miss**2 / variance + np.log(variance))
-        state[i + 1] = state[i] + pull * (miss / variance)[:, None]
+        miss = days.seen[i] - states[i] @ h
+        likely[i + 1] = likely[i] - 0.5 * (miss**2 / variance + np.log(variance))
+        states[i + 1] = states[i] + pull * (miss / variance)[:, None]
         spreads -= pull[:, :, None] * pull[:, None, :] / variance[:, None, None]
-    return state, likely
+    return states, likely
 
 
 def day_effects(margin: FloatArray, label: FloatArray, plan_us: IntArray) -> FloatArray:

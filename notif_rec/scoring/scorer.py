@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from notif_rec.scoring.calibration import Calibration, calibrated, identity
 from notif_rec.scoring.item_parts import N_CELLS, keeps_signs
-from notif_rec.scoring.level import STILL, Drift
 from notif_rec.scoring.linear import Linear, linear_scores
 from notif_rec.scoring.trees import Trees, no_trees, tree_scores
 
@@ -25,7 +24,7 @@ class Scorer:
 
     kind: what foretells, RATES (the base alone), LOGISTIC or TREES (on top of a logistic). item: (N_CELLS,) what the cell of an
     item adds (scoring/item_parts.py); empty where nothing does. typical: (n_features,) the median user, to compare with.
-    rounds: of boosting. drift: how its level moves (scoring/level.py).
+    rounds: of boosting.
     """
 
     kind: str
@@ -35,7 +34,6 @@ class Scorer:
     calibration: Calibration
     typical: npt.NDArray[np.float32]
     rounds: int = 0
-    drift: Drift = STILL
 
     @property
     def own(self) -> float:
@@ -65,7 +63,6 @@ class Scorer:
             "calibration": self.calibration.to_json(),
             "typical": self.typical.astype(float).tolist(),
             "rounds": self.rounds,
-            "drift": list(self.drift),
         }
 
     @classmethod
@@ -78,8 +75,7 @@ class Scorer:
         if len(item) not in (0, N_CELLS) or (len(item) and not keeps_signs(item)):
             raise ValueError("an item part of other cells than this version's, or one that rises where it must not")
         typical = np.asarray(stored["typical"], np.float32)
-        curve, drift = Calibration.from_json(stored["calibration"]), Drift(*(float(x) for x in stored["drift"]))
-        return cls(str(stored["kind"]), linear, trees, item, curve, typical, int(stored["rounds"]), drift)
+        return cls(str(stored["kind"]), linear, trees, item, Calibration.from_json(stored["calibration"]), typical, int(stored["rounds"]))
 
 
 def bare_scorer() -> Scorer:

@@ -14,7 +14,7 @@ from notif_rec.scoring.boosting import FEW, MOST_ROUNDS, Lessons, grow
 from notif_rec.scoring.calibration import Calibration, calibrated, fit_curve, fit_line, levelled
 from notif_rec.scoring.features import DAY_US, PLAIN
 from notif_rec.scoring.item_parts import N_CELLS, N_PARTS, PART_SIGNS, RANK, SIZES, UNKNOWN, cells_of, every_cell
-from notif_rec.scoring.level import day_effects, days_of, fit_drift, level_shifts
+from notif_rec.scoring.level import day_effects, days_of, level_shifts
 from notif_rec.scoring.linear import Linear, fit_linear
 from notif_rec.scoring.scorer import LOGISTIC, RATES, TREES, Scorer, bare_scorer
 from notif_rec.scoring.trees import Trees, parted, tree_scores
@@ -107,14 +107,13 @@ def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recip
 
 
 def _levelled(scorer: Scorer, curve: Calibration, whole: Examples, recipe: Recipe, now_us: int | None) -> Scorer:
-    """The scorer calibrated by `curve`, at the level of all examples or of a moment, and how its level moves."""
+    """The scorer calibrated by `curve`, at the level of all examples or of a moment."""
     margin = margins(scorer, whole, recipe.threads)
     curve = levelled(curve, margin, whole.label)
-    days = days_of(calibrated(curve, margin), whole.label, whole.plan_us, recipe.delay_us)
-    drift = fit_drift(days)
     if now_us is not None:
-        curve = curve.shifted(float(level_shifts(drift, days, np.array([now_us], np.int64))[0]))
-    return replace(scorer, calibration=curve, drift=drift)
+        days = days_of(calibrated(curve, margin), whole.label, whole.plan_us, recipe.delay_us)
+        curve = curve.shifted(float(level_shifts(days, np.array([now_us], np.int64))[0]))
+    return replace(scorer, calibration=curve)
 
 
 def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
@@ -124,7 +123,7 @@ def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
 
 def follow(scorer: Scorer, known: Examples, moments: npt.NDArray[np.int64], delay_us: int) -> FloatArray:
     """(n,) shifts of the log-odds at some moments, from the examples whose answers were in by then."""
-    return level_shifts(scorer.drift, days_of(foretold(scorer, known), known.label, known.plan_us, delay_us), moments)
+    return level_shifts(days_of(foretold(scorer, known), known.label, known.plan_us, delay_us), moments)
 
 
 def _learned(

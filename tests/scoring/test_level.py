@@ -8,7 +8,7 @@ import pytest
 
 from notif_rec.scoring.calibration import logit
 from notif_rec.scoring.features import SCALES, SIGNS
-from notif_rec.scoring.level import LEVEL_SD, STILL, YEAR, Days, Drift, day_effects, days_of, fit_drift, level_shifts
+from notif_rec.scoring.level import LEVEL_SD, YEAR, Days, Drift, day_effects, days_of, level_shifts
 from notif_rec.scoring.scorer import LOGISTIC
 from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold
 
@@ -31,45 +31,48 @@ def answered(shift: Floats, seed: int = 11) -> tuple[Floats, Floats, npt.NDArray
 def test_the_level_follows_what_was_known_and_stays_where_nothing_moves() -> None:
     p, moved, plan = answered(0.8 * (np.arange(300) >= 150))
     days, at = days_of(p, moved, plan, 8 * DAY_US), np.array([100, 155, 250], np.int64) * DAY_US
-    drift = fit_drift(days)
-    shifts = level_shifts(drift, days, at)
-    assert drift.wander > 0 and shifts == pytest.approx([0, 0, 0.8], abs=0.15)  # five days after the step its answers are not in yet
+    shifts = level_shifts(days, at)
+    assert shifts == pytest.approx([0, 0, 0.8], abs=0.15)  # five days after the step its answers are not in yet
     future = days_of(p, np.where(plan > 92 * DAY_US, 1 - moved, moved), plan, 8 * DAY_US)
-    assert level_shifts(drift, future, at)[0] == shifts[0]
+    assert level_shifts(future, at)[0] == shifts[0]
     p, still, plan = answered(np.zeros(300))
-    days = days_of(p, still, plan, 8 * DAY_US)
-    assert abs(level_shifts(fit_drift(days), days, at)).max() < 0.06
-    assert level_shifts(STILL, days, at).tolist() == [0, 0, 0]
-    assert fit_drift(days_of(p[:300], still[:300], plan[:300], DAY_US)) == STILL
+    assert abs(level_shifts(days_of(p, still, plan, 8 * DAY_US), at)).max() < 0.06
+    assert not level_shifts(days_of(p[:400], still[:400], plan[:400], DAY_US), at).any()  # two days say nothing
 
 
-def test_single_days_that_please_move_no_level_and_waves_come_back() -> None:
+def test_single_days_that_please_move_no_level_while_waves_come_back_and_trends_go_on() -> None:
     rng = np.random.default_rng(3)
     p, pleased, plan = answered(rng.normal(0, 0.4, 300))
-    found = fit_drift(days_of(p, pleased, plan, DAY_US))
-    assert found.spread >= 0.04 and found.wander <= 1e-4
+    assert abs(level_shifts(days_of(p, pleased, plan, DAY_US), np.array([301 * DAY_US]))[0]) < 0.1
     day = np.arange(0, 900, 3)
-    p, waved, plan = answered(0.5 * np.cos(2 * np.pi * day / YEAR), seed=4)
-    days = days_of(p, waved, day[plan // DAY_US] * DAY_US, DAY_US)
-    drift = fit_drift(days)
-    shifts = level_shifts(drift, days, np.array([1006, 1096], np.int64) * DAY_US)  # a quarter, and half a year after the last answers
-    assert drift.wave > 0 and shifts == pytest.approx([0, 0.5], abs=0.15)
+    for truth, later, wanted in (
+        (0.5 * np.cos(2 * np.pi * day / YEAR), (1006, 1096), (0.0, 0.5)),
+        (0.0012 * (day - 450), (930,), (0.576,)),
+    ):
+        p, moved, plan = answered(truth, seed=4)
+        shifts = level_shifts(days_of(p, moved, day[plan // DAY_US] * DAY_US, DAY_US), np.array(later, np.int64) * DAY_US)
+        assert shifts == pytest.approx(wanted, abs=0.15)
 
 
-def test_the_level_is_what_matrices_say() -> None:
+def test_the_level_is_what_matrices_say_and_the_mean_of_what_drifts_say() -> None:
     rng = np.random.default_rng(5)
     day = np.sort(rng.choice(600, 80, replace=False)).astype(np.float64)
     days = Days(day, (day * DAY_US).astype(np.int64), rng.normal(0, 0.3, 80), rng.gamma(2, 20, 80))
-    drift, at = Drift(0.001, 0.02, 0.01), 700.0
+    drifts, at = (Drift(0.001, 0.02, 0.01, 1e-6), Drift(0.0, 0.1, 0.0, 1e-5)), np.array([700])
 
-    def together(one: Floats, other: Floats) -> Floats:
-        apart = one[:, None] - other[None, :]
-        walked = np.minimum(one[:, None], other[None, :]) - day[0]
-        return np.asarray(LEVEL_SD**2 + drift.wander * walked + drift.wave * np.cos(2 * np.pi * apart / YEAR))
+    def together(drift: Drift, one: Floats, other: Floats) -> Floats:
+        (one, other), apart = (one - day[0], other - day[0]), one[:, None] - other[None, :]
+        walked, risen = np.minimum(one[:, None], other[None, :]), one[:, None] * other[None, :]
+        return np.asarray(LEVEL_SD**2 + drift.wander * walked + drift.wave * np.cos(2 * np.pi * apart / YEAR) + drift.slope * risen)
 
-    seen = together(day, day) + np.diag(drift.spread + 1 / days.weight)
-    wanted = together(np.array([at]), day) @ np.linalg.solve(seen, days.seen)
-    assert level_shifts(drift, days, np.array([int(at) * DAY_US])) == pytest.approx(wanted, rel=1e-9)
+    levels, likely = np.zeros(2), np.zeros(2)
+    for place, drift in enumerate(drifts):
+        seen = together(drift, day, day) + np.diag(drift.spread + 1 / days.weight)
+        levels[place] = (together(drift, at, day) @ np.linalg.solve(seen, days.seen))[0]
+        likely[place] = -0.5 * (np.linalg.slogdet(seen)[1] + days.seen @ np.linalg.solve(seen, days.seen))
+        assert level_shifts(days, at * DAY_US, [drift])[0] == pytest.approx(levels[place], rel=1e-9)
+    weight = np.exp(likely - likely.max())
+    assert level_shifts(days, at * DAY_US, drifts)[0] == pytest.approx(weight @ levels / weight.sum(), rel=1e-9)
 
 
 def test_what_pleased_everybody_on_a_day_is_no_merit_of_a_feature() -> None:
