@@ -17,7 +17,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from notif_rec.models.blas import one_blas_thread
-from notif_rec.scoring.topk import Allowed, Lists, each_block, top_k
+from notif_rec.scoring.topk import BLOCK, Allowed, Lists, each_block, top_k
 
 K, SEEN = 20, 30
 
@@ -60,7 +60,7 @@ def contenders(users: np.ndarray, items: np.ndarray, seen: sparse.csr_matrix, th
         return call
 
     return {
-        "product": lambda: each_block(product, n, m, threads),
+        "product": lambda: each_block(product, n, BLOCK, m, threads),
         "ours": lambda: top_k(users, items, K, allowed, threads=threads),
         **{f"implicit, {t} threads, batch {b}": implicit_of(t, b) for t in sorted({1, threads}) for b in (500, 2000)},
     }

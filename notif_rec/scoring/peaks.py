@@ -1,4 +1,4 @@
-"""The peaks of strips of a row of scores: a safe threshold for its k best, found without looking at every score twice."""
+"""The peaks of strips of a row of scores: its highest, and all from a threshold on, found without looking at every score twice."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ RUN = LANES * DEPTH
 
 Vectors = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int32]
+Wide = npt.NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def nominate(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, heap: Vectors, found: Items) -> int:
-    """Writes the places of all entries that may be among the k best into `found`, in no order; returns how many.
+def nominate(row: Vectors, least: float, peaks: Vectors, tops: Vectors, found: Items) -> int:
+    """Writes the places of all entries from `least` on, but for −inf, into `found`, in no order; returns how many.
 
-    The k-th highest peak is no higher than the k-th best score, so what is lower by `room` cannot be among the best. `tops` are
-    the peaks of the peaks.
+    `peaks` are those of the row and `tops` the peaks of the peaks.
     """
-    find_peaks(row, peaks)
-    find_peaks(peaks, tops)
-    least = kth(tops if tops.shape[0] >= 2 * k else peaks, k, heap) - room
     n = 0
     for t in range(tops.shape[0]):
         if tops[t] >= least and tops[t] > -np.inf:
@@ -34,6 +31,18 @@ def nominate(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, h
                         if row[j] >= least and row[j] > -np.inf:
                             found[n] = j
                             n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def leading(row: Vectors, k: int, room: float, peaks: Vectors, tops: Vectors, heap: Vectors, found: Items) -> int:
+    """Writes the places of the k highest entries, of what lies less than `room` below and of a few more into `found`; returns how many.
+
+    Fills `peaks` and `tops`: the k-th highest peak is no higher than the k-th highest entry.
+    """
+    find_peaks(row, peaks)
+    find_peaks(peaks, tops)
+    n: int = nominate(row, kth(tops if tops.shape[0] >= 2 * k else peaks, k, heap) - room, peaks, tops, found)
     return n if n <= 2 * k else narrow(row, k, room, heap, found, n)
 
 
@@ -81,3 +90,22 @@ def kth(values: Vectors, k: int, heap: Vectors) -> float:
                 at = child
             heap[at] = value
     return np.float64(heap[0])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def insert(exact: Wide, found: Items, first: int, n: int, order: Items, m: int) -> int:
+    """Sorts nominees first to n into order[:m], the best so far: highest exact score first, ties by place; returns the new m."""
+    for i in range(first, n):
+        at = m
+        while at > 0:
+            other = order[at - 1]
+            if exact[other] > exact[i] or (exact[other] == exact[i] and found[other] < found[i]):
+                break
+            at -= 1
+        if at == order.shape[0]:
+            continue
+        m = min(m + 1, order.shape[0])
+        for place in range(m - 1, at, -1):
+            order[place] = order[place - 1]
+        order[at] = i
+    return m

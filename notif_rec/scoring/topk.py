@@ -1,7 +1,8 @@
-"""Exact top-k over a float32 product, nominated by the peaks of its strips and scored again in float64.
+"""Exact top-k: a product nominates by the peaks of its strips, and what it nominates is scored again in float64.
 
-A float32 product changes in its last bits with the shape of the batch. So it only nominates: everything within its error bound
-of the k-th best is scored again, row by row, in float64 and a fixed order. A user's list never depends on who else is there.
+A float32 product changes in its last bits with the shape of the batch, one of bytes is coarse. So it only nominates: everything
+within its error bound of the k-th best is scored again, row by row, in float64 and a fixed order. A user's list never depends on
+who else is there, nor on what nominated.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy.typing as npt
 from numba import njit
 
 from notif_rec.models.blas import one_blas_thread
-from notif_rec.scoring.peaks import DEPTH, RUN, nominate
+from notif_rec.scoring.peaks import DEPTH, RUN, insert, leading, nominate
+from notif_rec.scoring.small_product import USERS, aligned, multiply, pack, ready
 
-BLOCK = 128  # users whose product with all items is held at once, per thread
+BLOCK, SMALL_BLOCK = 128, 32  # users whose product with all items is held at once, per thread: of floats, of bytes
+MANY = 256  # users from whom on it pays to pack the items as bytes
+SPARED = 4096  # multiplications of bytes instead of floats that pay for one more item a list: there more is nominated
 HALF_ULP = 2.0**-24
 
 Vectors = npt.NDArray[np.float32]
@@ -98,30 +102,39 @@ def top_k(users: Vectors, items: Vectors, k: int, allowed: Allowed, walk: Walk |
     table = _table(items, allowed)
     longest = float(np.sqrt(np.einsum("ij,ij->i", table.vectors, table.vectors, dtype=np.float64).max()))
     length = np.sqrt(np.einsum("ij,ij->i", users, users, dtype=np.float64))
-    slack = 2 * (users.shape[1] + 4) * HALF_ULP * length * longest
+    slack = (users.shape[1] + 4) * HALF_ULP * length * longest  # what a score of the product may be wrong by
     width = len(table.live)
     walk = walk or _no_walk(n, len(items))
+    pays = n >= MANY and width * users.shape[1] >= SPARED * k
+    packed = pack(table.vectors) if pays and ready() else None
+    given = (users, table, slack, walk, allowed.banned, allowed.shut, k, chosen.item, chosen.score, chosen.walked)
 
     def work(buffer: Vectors, start: int, stop: int) -> None:
-        np.matmul(users[start:stop], table.vectors.T, out=buffer[: stop - start, :width])
-        _choose(buffer, start, stop, users, table, slack, walk, allowed.banned, allowed.shut, k, chosen.item, chosen.score, chosen.walked)
+        if packed is None:
+            np.matmul(users[start:stop], table.vectors.T, out=buffer[: stop - start, :width])
+        else:
+            multiply(users[start:stop], packed, buffer, slack[start:stop])
+        _choose(buffer, packed is not None, start, stop, *given)
 
-    each_block(work, n, width, threads)
+    each_block(work, n, BLOCK if packed is None else SMALL_BLOCK, width, threads)
     return chosen
 
 
-def each_block(work: Callable[[Vectors, int, int], None], n: int, width: int, threads: int) -> None:
-    """Calls work(buffer, start, stop) for blocks of n users, `threads` at once; a buffer has `width` columns and some to spare."""
-    starts = deque(range(0, n, BLOCK))
+def each_block(work: Callable[[Vectors, int, int], None], n: int, block: int, width: int, threads: int) -> None:
+    """Calls work(buffer, start, stop) for blocks of n users, `threads` at once.
+
+    A buffer has `block` rows, or n where there are fewer, `width` columns, and some of both to spare.
+    """
+    starts = deque(range(0, n, block))
 
     def drain(_: int) -> None:
-        buffer = np.empty((min(BLOCK, n), -(-width // RUN) * RUN), np.float32)
+        buffer = aligned(-(-min(block, n) // USERS) * USERS, -(-width // RUN) * RUN, np.float32)
         while starts:
             try:
                 start = starts.popleft()
             except IndexError:  # another thread took the last one
                 return
-            work(buffer, start, min(start + BLOCK, n))
+            work(buffer, start, min(start + block, n))
 
     with one_blas_thread():
         if threads == 1:
@@ -149,6 +162,7 @@ def _no_walk(n_users: int, n_items: int) -> Walk:
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _choose(
     scores: Vectors,
+    coarse: bool,
     start: int,
     stop: int,
     users: Vectors,
@@ -162,38 +176,49 @@ def _choose(
     out_score: Wide,
     out_walked: Wide,
 ) -> None:
-    """Fills rows start to stop of out_* from the product `scores` of these users with the table; changes `scores`."""
-    live, place, m = table.live, table.place, table.live.shape[0]
-    walked = np.zeros(place.shape[0] if walk.share > 0.0 else 0, np.float32)
+    """Fills rows start to stop of out_* from the product `scores` of these users with the table; changes `scores`.
+
+    coarse: whether the product is, so that it pays to look first at the k best and then at what their exact scores leave.
+    """
+    live, m = table.live, table.live.shape[0]
+    walked = np.zeros(table.place.shape[0] if walk.share > 0.0 else 0, np.float32)
     peaks = np.empty((scores.shape[1] // DEPTH + RUN - 1) // RUN * RUN, np.float32)
     tops, heap = np.empty(peaks.shape[0] // DEPTH, np.float32), np.empty(k, np.float32)
     found, exact, order = np.empty(m, np.int32), np.empty(m, np.float64), np.empty(k, np.int32)
     for u in range(start, stop):
-        row = scores[u - start]
-        row[m:] = -np.inf
-        room, mean, scale = slack[u], 0.0, 0.0
+        row, room, mean, scale = scores[u - start], slack[u], 0.0, 0.0
         if walk.share > 0.0 and walk.offsets[u] < walk.offsets[u + 1]:
             _walk(walked, u, walk)
             mean, scale, most = _standard(walked, walk.share)
             _add(row, walked, np.float32(scale), live)
             room += 8.0 * HALF_ULP * scale * most
-        for p in range(banned.offsets[u], banned.offsets[u + 1]):
-            if place[banned.item[p]] >= 0:
-                row[place[banned.item[p]]] = -np.inf
-        for g in range(shut.shape[1]):
-            if shut[u, g]:
-                for p in range(table.group_offsets[g], table.group_offsets[g + 1]):
-                    row[table.group_item[p]] = -np.inf
-        n = nominate(row, k, room, peaks, tops, heap, found)
-        for i in range(n):
-            exact[i] = _dot(users[u], table.vectors[found[i]])
-            if scale > 0.0:
-                exact[i] += scale * (walked[live[found[i]]] - mean)
-        for i in range(_rank(exact, found, n, order)):
+        _shut_out(row, u, table, banned, shut)
+        n = leading(row, k, 0.0 if coarse else 2.0 * room, peaks, tops, heap, found)
+        _score(users[u], table, walked, mean, scale, found, 0, n, exact)
+        kept = insert(exact, found, 0, n, order, 0)
+        if coarse and kept == k:  # the last of whom is a floor: whatever may reach it is scored too
+            row[found[:n]] = -np.inf
+            more = nominate(row, exact[order[k - 1]] + scale * mean - room, peaks, tops, found[n:])
+            _score(users[u], table, walked, mean, scale, found, n, n + more, exact)
+            insert(exact, found, n, n + more, order, kept)
+        for i in range(kept):
             item = live[found[order[i]]]
             out_item[u, i], out_score[u, i] = item, exact[order[i]]
             if scale > 0.0:
                 out_walked[u, i] = scale * (walked[item] - mean)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _shut_out(row: Vectors, u: int, table: _Table, banned: Lists, shut: npt.NDArray[np.bool_]) -> None:
+    """−inf for what user u may not get, and beyond the last item."""
+    row[table.live.shape[0] :] = -np.inf
+    for p in range(banned.offsets[u], banned.offsets[u + 1]):
+        if table.place[banned.item[p]] >= 0:
+            row[table.place[banned.item[p]]] = -np.inf
+    for g in range(shut.shape[1]):
+        if shut[u, g]:
+            for p in range(table.group_offsets[g], table.group_offsets[g + 1]):
+                row[table.group_item[p]] = -np.inf
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -235,23 +260,12 @@ def _add(row: Vectors, walked: Vectors, scale: np.float32, live: Items) -> None:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _rank(exact: Wide, found: Items, n: int, order: Items) -> int:
-    """order[:m]: the best m = min(n, len(order)) nominees, highest exact score first, ties by place; returns m."""
-    m = 0
-    for i in range(n):
-        at = m
-        while at > 0:
-            other = order[at - 1]
-            if exact[other] > exact[i] or (exact[other] == exact[i] and found[other] < found[i]):
-                break
-            at -= 1
-        if at == order.shape[0]:
-            continue
-        m = min(m + 1, order.shape[0])
-        for place in range(m - 1, at, -1):
-            order[place] = order[place - 1]
-        order[at] = i
-    return m
+def _score(user: Vectors, table: _Table, walked: Vectors, mean: float, scale: float, found: Items, first: int, n: int, exact: Wide) -> None:
+    """The exact scores of nominees first to n."""
+    for i in range(first, n):
+        exact[i] = _dot(user, table.vectors[found[i]])
+        if scale > 0.0:
+            exact[i] += scale * (walked[table.live[found[i]]] - mean)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from notif_rec.scoring import topk
+from notif_rec.scoring.small_product import pack, ready
 from notif_rec.scoring.topk import Allowed, Chosen, Lists, Walk, top_k
+
+BYTES = pytest.param(True, marks=pytest.mark.skipif(not ready(), reason="this processor does not multiply bytes (AVX512_VNNI)"))
 
 
 def lists(rows: list[list[int]]) -> Lists:
@@ -75,13 +79,21 @@ def agree(found: Chosen, expected: list[list[tuple[float, int]]], tolerance: flo
             assert got == [i for _, i in row]
 
 
-@settings(max_examples=150, deadline=None)
+def as_forced(by_bytes: bool, *given: Any, **more: Any) -> Chosen:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topk, "MANY", 0)
+        patch.setattr(topk, "SPARED", 0 if by_bytes else np.inf)
+        return top_k(*given, **more)
+
+
+@pytest.mark.parametrize("by_bytes", [False, BYTES])
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6), n=st.integers(1, 7), m=st.integers(1, 700), f=st.integers(1, 33), k=st.integers(1, 60),
     walked=st.booleans(), live=st.floats(0, 1), banned=st.floats(0, 1), groups=st.integers(0, 3),
 )  # fmt: skip
 def test_the_k_best_allowed_items_at_any_shape(
-    seed: int, n: int, m: int, f: int, k: int, walked: bool, live: float, banned: float, groups: int
+    by_bytes: bool, seed: int, n: int, m: int, f: int, k: int, walked: bool, live: float, banned: float, groups: int
 ) -> None:
     rng = np.random.default_rng(seed)
     users, items = rng.standard_normal((n, f), np.float32), rng.standard_normal((m, f), np.float32)
@@ -94,16 +106,17 @@ def test_the_k_best_allowed_items_at_any_shape(
         shut=rng.random((n, groups)) < 0.5,
     )
     walk = some_walk(rng, n, m) if walked else None
-    agree(top_k(users, items, k, allowed, walk), oracle(users, items, k, allowed, walk))
+    agree(as_forced(by_bytes, users, items, k, allowed, walk), oracle(users, items, k, allowed, walk))
 
 
+@pytest.mark.parametrize("by_bytes", [False, BYTES])
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 40))
-def test_whole_numbers_tie_by_item(seed: int, k: int) -> None:
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 40))
+def test_whole_numbers_tie_by_item(by_bytes: bool, seed: int, k: int) -> None:
     """Small whole factors: many equal scores, exact in both precisions."""
     rng = np.random.default_rng(seed)
     users, items = rng.integers(-1, 2, (4, 3)).astype(np.float32), rng.integers(-1, 2, (500, 3)).astype(np.float32)
-    found = top_k(users, items, k, free(4, 500))
+    found = as_forced(by_bytes, users, items, k, free(4, 500))
     for u, row in enumerate(oracle(users, items, k, free(4, 500), None)):
         assert found.item[u].tolist() == [i for _, i in row]
 
@@ -121,11 +134,17 @@ def near_ties(n: int = 300, m: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     return (base + rng.standard_normal((n, 48), np.float32) * 0.01).astype(np.float32), items.astype(np.float32)
 
 
+@cache
+def near_ties_walk() -> Walk:
+    return some_walk(np.random.default_rng(1), 300, 4000, 1e-6)
+
+
+@pytest.mark.parametrize("by_bytes", [False, BYTES])
 @pytest.mark.parametrize("walked", [False, True])
-def test_neither_the_batch_nor_threads_nor_the_block_change_a_bit(walked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_the_batch_nor_threads_nor_the_block_change_a_bit(walked: bool, by_bytes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     users, items = near_ties()
-    walk = some_walk(np.random.default_rng(1), 300, 4000, 1e-6) if walked else None
-    whole = top_k(users, items, 10, free(300, 4000), walk, threads=2)
+    walk = near_ties_walk() if walked else None
+    whole = as_forced(by_bytes, users, items, 10, free(300, 4000), walk, threads=2)
     for u in (0, 129, 299):
         own = walk and walk._replace(
             offsets=np.array([0, walk.offsets[u + 1] - walk.offsets[u]]),
@@ -136,7 +155,8 @@ def test_neither_the_batch_nor_threads_nor_the_block_change_a_bit(walked: bool, 
         assert alone.item.tolist() == whole.item[u : u + 1].tolist()
         assert alone.score.tobytes() == whole.score[u : u + 1].tobytes()
     monkeypatch.setattr(topk, "BLOCK", 7)
-    again = top_k(users, items, 10, free(300, 4000), walk)
+    monkeypatch.setattr(topk, "SMALL_BLOCK", 7)
+    again = as_forced(by_bytes, users, items, 10, free(300, 4000), walk)
     assert again.item.tobytes() == whole.item.tobytes() and again.score.tobytes() == whole.score.tobytes()
 
 
@@ -146,6 +166,28 @@ def test_a_float32_product_alone_would_not_do() -> None:
     found = top_k(users, items, 10, free(300, 4000)).item
     plain = np.argsort(-(users @ items.T), axis=1, kind="stable")[:, :10]
     assert (found != plain).any()
+
+
+@pytest.mark.parametrize("by_bytes", [False, BYTES])
+@pytest.mark.parametrize("many", [False, True])
+def test_bytes_are_for_many_users_and_items(by_bytes: bool, many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only where the processor has the instruction; with few items a list they cost more than they spare."""
+    packed: list[int] = []
+    monkeypatch.setattr(topk, "ready", lambda: by_bytes)
+    monkeypatch.setattr(topk, "pack", lambda items: packed.append(len(items)) or pack(items))
+    users, items = near_ties(topk.MANY if many else topk.MANY - 1, 2000)
+    top_k(users, items, 20, free(len(users), 2000))
+    top_k(users, items[:1000], 20, free(len(users), 1000))
+    assert packed == ([2000] if by_bytes and many else [])
+
+
+@pytest.mark.skipif(not ready(), reason="this processor does not multiply bytes (AVX512_VNNI)")
+def test_bytes_without_their_error_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: 20 of 4,000 items whose order is lost in bytes."""
+    users, items = near_ties()
+    exact = as_forced(True, users, items, 20, free(300, 4000))
+    monkeypatch.setattr(topk, "pack", lambda items: pack(items)._replace(error=0.0, longest=0.0))
+    assert (as_forced(True, users, items, 20, free(300, 4000)).item != exact.item).any()
 
 
 def test_more_than_is_left_is_padded() -> None:
