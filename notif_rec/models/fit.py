@@ -25,7 +25,7 @@ from notif_rec.models.text import Texts, with_text
 from notif_rec.models.trend import Pace, change_of
 
 UNSEEN_TO_SEEN = 12.0  # all unseen pairs together weigh this many times all seen ones, unless α0 is given
-LEAST_TREND, MOST_TREND = 0.3, 10.0  # unless `trend` is given
+LEAST_TREND, MOST_TREND = 0.2, 10.0  # unless `trend` is given
 NO_SEGMENTS, NO_PACE = Segments(), Pace()
 Step = Callable[[str, int, int], None]
 

@@ -61,7 +61,7 @@ class ModelSettings(StrictModel):
     bias: bool = Field(default=False, description="items have a popularity of their own in ALS, apart from taste; needs solver: diagonal")
     blend: float = Field(default=0.5, ge=0, le=1, description="share of similar items in the score; the rest is ALS")
     trend: float | None = Field(
-        default=None, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known; null: 0.3, or "
+        default=None, ge=0, le=10, description="weight of what is popular now, against 1 for taste; where times are known; null: 0.2, or "
         "as many nats as it foretells the newest signs better than what was ever popular",
     )  # fmt: skip
     drift: float | None = Field(

@@ -125,6 +125,6 @@ def test_the_drift_is_what_a_grid_of_likelihoods_says() -> None:
 
 
 def test_the_weights_of_what_is_popular_and_of_change_follow_the_data_unless_they_are_given() -> None:
-    assert [trend_of(ModelSettings(), Pace(gain=gain)) for gain in (0.0, 0.2, 2.5, 99.0)] == [LEAST_TREND, LEAST_TREND, 2.5, 10.0]
+    assert [trend_of(ModelSettings(), Pace(gain=gain)) for gain in (0.0, 0.1, 2.5, 99.0)] == [LEAST_TREND, LEAST_TREND, 2.5, 10.0]
     assert trend_of(ModelSettings(trend=0.0), Pace(gain=2.5)) == 0.0
     assert (drift_of(ModelSettings(), Pace(drift=1.5)), drift_of(ModelSettings(drift=4.0), Pace(drift=1.5))) == (1.5, 4.0)
