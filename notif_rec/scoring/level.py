@@ -18,7 +18,7 @@ DAY_US = 86_400_000_000
 YEAR = 365.25
 LEVEL_SD = 0.3  # of the level before anything is known
 WANDERS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
-SPREADS = (0.0, 0.003, 0.01, 0.02, 0.04, 0.1)
+SPREADS = (0.0, 0.003, 0.01, 0.02, 0.04, 0.1, 0.3)
 WAVES = (0.0, 0.01)
 SLOPES = (0.0, 1e-6)
 ENOUGH_YEARS = 1.25  # of answers, under which a year's wave and a trend look alike
@@ -42,12 +42,14 @@ DRIFTS = tuple(Drift(*one) for one in product(WANDERS, SPREADS, WAVES, SLOPES))
 
 class Days(NamedTuple):
     """What rows of the same day showed. day: since 1970, ascending. known_us: when their last answers were in. seen: log-odds above what
-    was foretold. weight: the information in it."""
+    was foretold. weight: the information in it. bend: how much more a day gains that pleases than one loses that does not, of which the
+    mean answer is the higher; 1 where answers are rare, 0 where every other one comes."""
 
     day: FloatArray
     known_us: IntArray
     seen: FloatArray
     weight: FloatArray
+    bend: FloatArray
 
 
 def days_of(p: FloatArray, label: FloatArray, plan_us: IntArray, delay_us: int) -> Days:
@@ -56,12 +58,14 @@ def days_of(p: FloatArray, label: FloatArray, plan_us: IntArray, delay_us: int) 
     known = np.full(len(day), np.iinfo(np.int64).min)
     np.maximum.at(known, of, plan_us + delay_us)
     seen, weight, _ = _by_day(logit(p), label, of, len(day), lambda *_: (0.0, LEVEL_SD**2))  # no day's depends on another's
-    return Days(day.astype(np.float64), known, seen, weight)
+    bend = np.bincount(of, p * (1 - p) * (1 - 2 * p), len(day)) / np.bincount(of, p * (1 - p), len(day))
+    return Days(day.astype(np.float64), known, seen, weight, bend)
 
 
 def level_shifts(days: Days, at_us: IntArray, drifts: Sequence[Drift] = DRIFTS) -> FloatArray:
     """(n_at,) what to add to the log-odds at some moments, of the days that were known by then: the mean over drifts, each as far as it
-    made these days likely. The likeliest alone would be believed too much: a hundred days tell few apart.
+    made these days likely. The likeliest alone would be believed too much: a hundred days tell few apart. Nobody knows how a coming day
+    will please, so that the shift is that of the mean answer over days: E σ(x + e) ≈ σ(x + bend · Var e / 2).
 
     Source: Bayesian model averaging; Hoeting et al., 1999.
     """
@@ -71,6 +75,8 @@ def level_shifts(days: Days, at_us: IntArray, drifts: Sequence[Drift] = DRIFTS) 
     if enough.any():
         states, likely = (of[known[enough]] for of in _filtered(drifts, days))
         levels = (states * _seen_by(moments[enough] / DAY_US, days.day[0])[:, None]).sum(axis=2)
+        bend = (np.cumsum(days.weight * days.bend) / np.cumsum(days.weight))[known[enough] - 1]
+        levels += bend[:, None] * np.array([drift.spread for drift in drifts]) / 2
         young = days.day[known[enough] - 1] - days.day[0] < ENOUGH_YEARS * YEAR
         likely[np.ix_(young, [drift.wave > 0 for drift in drifts])] = -np.inf
         weight = np.exp(likely - likely.max(axis=1, keepdims=True))

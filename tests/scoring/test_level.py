@@ -54,10 +54,21 @@ def test_single_days_that_please_move_no_level_while_waves_come_back_and_trends_
         assert shifts == pytest.approx(wanted, abs=0.15)
 
 
+def test_of_rare_answers_the_level_is_that_of_the_mean_day_not_of_the_middle_one() -> None:
+    rng = np.random.default_rng(7)
+    day, pleased = np.repeat(np.arange(120), 1000), rng.normal(0, 0.5, 120)
+    p = np.full(len(day), 0.03)
+    label = (rng.random(len(day)) < sigmoid(logit(p) + (pleased - pleased.mean())[day])).astype(np.float64)
+    days = days_of(p, label, day * DAY_US, DAY_US)
+    ahead, whole = np.array([121 * DAY_US]), sigmoid(logit(0.03) + rng.normal(0, 0.5, 100_000)).mean()
+    assert sigmoid(logit(0.03) + level_shifts(days, ahead)) == pytest.approx([whole], rel=0.04)
+    assert sigmoid(logit(0.03) + level_shifts(days._replace(bend=0 * days.bend), ahead)) < 0.93 * whole
+
+
 def test_the_level_is_what_matrices_say_and_the_mean_of_what_drifts_say() -> None:
     rng = np.random.default_rng(5)
     day = np.sort(rng.choice(600, 80, replace=False)).astype(np.float64)
-    days = Days(day, (day * DAY_US).astype(np.int64), rng.normal(0, 0.3, 80), rng.gamma(2, 20, 80))
+    days = Days(day, (day * DAY_US).astype(np.int64), rng.normal(0, 0.3, 80), rng.gamma(2, 20, 80), np.full(80, 0.5))
     drifts, at = (Drift(0.001, 0.02, 0.01, 1e-6), Drift(0.0, 0.1, 0.0, 1e-5)), np.array([700])
 
     def together(drift: Drift, one: Floats, other: Floats) -> Floats:
@@ -68,7 +79,7 @@ def test_the_level_is_what_matrices_say_and_the_mean_of_what_drifts_say() -> Non
     levels, likely = np.zeros(2), np.zeros(2)
     for place, drift in enumerate(drifts):
         seen = together(drift, day, day) + np.diag(drift.spread + 1 / days.weight)
-        levels[place] = (together(drift, at, day) @ np.linalg.solve(seen, days.seen))[0]
+        levels[place] = (together(drift, at, day) @ np.linalg.solve(seen, days.seen))[0] + 0.25 * drift.spread
         likely[place] = -0.5 * (np.linalg.slogdet(seen)[1] + days.seen @ np.linalg.solve(seen, days.seen))
         assert level_shifts(days, at * DAY_US, [drift])[0] == pytest.approx(levels[place], rel=1e-9)
     weight = np.exp(likely - likely.max())
