@@ -38,6 +38,10 @@ class Calibration(NamedTuple):
             raise ValueError("a calibration falls")
         return curve
 
+    def scaled(self, by: float) -> Calibration:
+        """The same for margins that are 1 / `by` times as far apart; by > 0."""
+        return self._replace(margin=self.margin / by, slope=self.slope * by)
+
     def shifted(self, by: float) -> Calibration:
         """The same, `by` higher everywhere."""
         return self._replace(logit=self.logit + by)

@@ -91,9 +91,8 @@ def fit_scorer(examples: Examples, recipe: Recipe, now_us: int | None = None) ->
         return bare_scorer()
     with one_blas_thread():
         honest, curve = _calibrated(examples, parts, kind, recipe)
-        return _levelled(
-            _learned(examples, np.ones(len(examples.label), np.bool_), kind, recipe, rounds=honest.rounds), curve, examples, recipe, now_us
-        )
+        whole = _learned(examples, np.ones(len(examples.label), np.bool_), kind, recipe, rounds=honest.rounds)
+        return _levelled(whole, _carried(curve, honest, whole, examples.where(parts[2]), recipe.threads), examples, recipe, now_us)
 
 
 def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recipe) -> tuple[Scorer, Calibration]:
@@ -104,6 +103,13 @@ def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recip
     after = whole.where(later)
     margin = _day_by_day(margins(honest, after, recipe.threads), after)
     return honest, fit_curve(margin, after.label, fit_line(margin, after.label))
+
+
+def _carried(curve: Calibration, honest: Scorer, whole: Scorer, later: Examples, threads: int) -> Calibration:
+    """What the margins of the honest scorer mean, for those of a scorer of everything, which lie apart by another measure: as far apart as
+    these on the same rows, whatever the answers."""
+    apart = [float(margins(scorer, later, threads).std()) for scorer in (honest, whole)]
+    return curve.scaled(apart[0] / apart[1]) if min(apart) > 0 else curve
 
 
 def _levelled(scorer: Scorer, curve: Calibration, whole: Examples, recipe: Recipe, now_us: int | None) -> Scorer:

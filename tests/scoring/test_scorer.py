@@ -228,6 +228,8 @@ def test_a_curve_never_falls_and_stays_inside() -> None:
     assert calibrated(level, margin).sum() == pytest.approx(label.sum(), rel=1e-6)
     assert levelled(identity(), margin, np.zeros(40_000)) == identity()
     assert monotone(np.array([1.0, 0.0, 2.0]), np.ones(3), increasing=True).tolist() == [0.5, 0.5, 2.0]
+    curve = fit_curve(margin, label)
+    assert calibrated(curve.scaled(0.8), margin / 0.8) == pytest.approx(calibrated(curve, margin), rel=1e-9)
     with pytest.raises(ValueError, match="falls"):
         Calibration.from_json({"margin": [0, 1], "logit": [1, 0], "slope": 1})
 
