@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from notif_rec.models.blas import one_blas_thread
+from notif_rec.scoring import topk
 from notif_rec.scoring.topk import BLOCK, Allowed, Lists, each_block, top_k
 
 K, SEEN = 20, 30
@@ -59,9 +61,14 @@ def contenders(users: np.ndarray, items: np.ndarray, seen: sparse.csr_matrix, th
 
         return call
 
+    def by_floats() -> None:
+        with patch.object(topk, "ready", lambda: False):
+            top_k(users, items, K, allowed, threads=threads)
+
     return {
         "product": lambda: each_block(product, n, BLOCK, m, threads),
         "ours": lambda: top_k(users, items, K, allowed, threads=threads),
+        "ours, without products of bytes": by_floats,
         **{f"implicit, {t} threads, batch {b}": implicit_of(t, b) for t in sorted({1, threads}) for b in (500, 2000)},
     }
 

@@ -8,6 +8,7 @@ from numba import njit
 
 LANES = DEPTH = 16  # a strip is every LANES-th score of a run: its peak is found without looking across a vector register
 RUN = LANES * DEPTH
+LOWEST = float(np.finfo(np.float32).min)
 
 Vectors = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int32]
@@ -20,17 +21,16 @@ def nominate(row: Vectors, least: float, peaks: Vectors, tops: Vectors, found: I
 
     `peaks` are those of the row and `tops` the peaks of the peaks.
     """
-    n = 0
+    n, least = 0, max(least, LOWEST)
     for t in range(tops.shape[0]):
-        if tops[t] >= least and tops[t] > -np.inf:
+        if tops[t] >= least:
             first_peak = t // LANES * RUN + t % LANES
             for s in range(first_peak, first_peak + RUN, LANES):
-                if peaks[s] >= least and peaks[s] > -np.inf:
+                if peaks[s] >= least:
                     first = s // LANES * RUN + s % LANES
                     for j in range(first, first + RUN, LANES):
-                        if row[j] >= least and row[j] > -np.inf:
-                            found[n] = j
-                            n += 1
+                        found[n] = j
+                        n += row[j] >= least
     return n
 
 

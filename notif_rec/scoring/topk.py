@@ -184,7 +184,7 @@ def _choose(
     walked = np.zeros(table.place.shape[0] if walk.share > 0.0 else 0, np.float32)
     peaks = np.empty((scores.shape[1] // DEPTH + RUN - 1) // RUN * RUN, np.float32)
     tops, heap = np.empty(peaks.shape[0] // DEPTH, np.float32), np.empty(k, np.float32)
-    found, exact, order = np.empty(m, np.int32), np.empty(m, np.float64), np.empty(k, np.int32)
+    found, exact, order = np.empty(m + 1, np.int32), np.empty(m, np.float64), np.empty(k, np.int32)
     for u in range(start, stop):
         row, room, mean, scale = scores[u - start], slack[u], 0.0, 0.0
         if walk.share > 0.0 and walk.offsets[u] < walk.offsets[u + 1]:
