@@ -32,9 +32,9 @@ def free(n: int, m: int, **more: Any) -> Allowed:
     return Allowed(**(plain | more))
 
 
-def some_walk(rng: np.random.Generator, n: int, m: int, share: float = 0.4) -> Walk:
+def some_walk(rng: np.random.Generator, n: int, m: int, share: float = 0.4, filled: float = 0.3) -> Walk:
     own = sparse.random(n, m, 0.2, format="csr", dtype=np.float32, random_state=rng)
-    near = sparse.random(m, m, 0.3, format="csr", dtype=np.float32, random_state=rng)
+    near = sparse.random(m, m, filled, format="csr", dtype=np.float32, random_state=rng)
     own.sort_indices(), near.sort_indices()
     new, like = np.arange(0, m, 5, dtype=np.int32), np.arange(1, m, 5, dtype=np.int32)[: len(range(0, m, 5))]
     alike = (new[: len(like)], np.arange(len(like) + 1), like, np.full(len(like), 0.7, np.float32))
@@ -136,7 +136,7 @@ def near_ties(n: int = 300, m: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def near_ties_walk() -> Walk:
-    return some_walk(np.random.default_rng(1), 300, 4000, 1e-6)
+    return some_walk(np.random.default_rng(1), 300, 4000, 1e-6, 0.01)
 
 
 @pytest.mark.parametrize("by_bytes", [False, BYTES])
