@@ -128,7 +128,10 @@ def foretold(scorer: Scorer, examples: Examples) -> FloatArray:
 
 
 def follow(scorer: Scorer, known: Examples, moments: npt.NDArray[np.int64], delay_us: int) -> FloatArray:
-    """(n,) shifts of the log-odds at some moments, from the examples whose answers were in by then."""
+    """(n,) shifts of the log-odds at some moments, from the examples whose answers were in by then; none of the rates alone, which few
+    answers stand behind."""
+    if scorer.kind == RATES:
+        return np.zeros(len(moments))
     return level_shifts(days_of(foretold(scorer, known), known.label, known.plan_us, delay_us), moments)
 
 

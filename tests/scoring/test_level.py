@@ -9,8 +9,8 @@ import pytest
 from notif_rec.scoring.calibration import logit
 from notif_rec.scoring.features import SCALES, SIGNS
 from notif_rec.scoring.level import LEVEL_SD, YEAR, Days, Drift, day_effects, days_of, level_shifts
-from notif_rec.scoring.scorer import LOGISTIC
-from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold
+from notif_rec.scoring.scorer import LOGISTIC, bare_scorer
+from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, follow, foretold
 
 Floats = npt.NDArray[np.float64]
 DAY_US = 86_400_000_000
@@ -33,6 +33,8 @@ def test_the_level_follows_what_was_known_and_stays_where_nothing_moves() -> Non
     days, at = days_of(p, moved, plan, 8 * DAY_US), np.array([100, 155, 250], np.int64) * DAY_US
     shifts = level_shifts(days, at)
     assert shifts == pytest.approx([0, 0, 0.8], abs=0.15)  # five days after the step its answers are not in yet
+    examples = Examples(np.zeros((len(p), len(SIGNS)), np.float32), None, moved, logit(p), plan)
+    assert not follow(bare_scorer(), examples, at, 8 * DAY_US).any()  # rates alone move with no day
     future = days_of(p, np.where(plan > 92 * DAY_US, 1 - moved, moved), plan, 8 * DAY_US)
     assert level_shifts(future, at)[0] == shifts[0]
     p, still, plan = answered(np.zeros(300))
