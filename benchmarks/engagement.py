@@ -34,8 +34,10 @@ from notif_rec.scoring.engagement_fit import examples_of, fit_engagement_rates, 
 from notif_rec.scoring.features import N_FEATURES, SCALES, SIGNS
 from notif_rec.scoring.item_cells import Candidates, candidate_cells
 from notif_rec.scoring.item_parts import PART_SIGNS, RANK, SIZES, UNKNOWN
+from notif_rec.scoring.level import day_effects
 from notif_rec.scoring.reliability import Ratio, auc, log_losses
-from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold
+from notif_rec.scoring.scorer import LOGISTIC, Scorer
+from notif_rec.scoring.scorer_fit import Examples, Recipe, fit_scorer, foretold, margins
 from notif_rec.scoring.trees import flatten, tree_scores
 from notif_rec.store.store import Store
 from notif_rec.workflows import evaluate_engagement as room
@@ -168,28 +170,30 @@ def full(folder: Path, as_of: datetime, days: int) -> None:
 
 
 def _full(past: Examples, test: Examples, recipe: Recipe) -> Floats:
-    """Learned as scorer_fit learns, but that any features may meet in a tree."""
-    assert past.parts is not None
+    """Learned as scorer_fit learns, on top of the same logistic, but that any features may meet in a tree."""
+    base = fit_scorer(past, replace(recipe, most=LOGISTIC))
     first, second = np.quantile(past.plan_us, (0.7, 0.85), method="lower")
     learn, later = past.where(past.plan_us < first), past.where(past.plan_us >= second)
     stop = past.where((past.plan_us >= first) & (past.plan_us < second))
     signs = np.concatenate([recipe.signs, PART_SIGNS, [0]]).astype(np.int8)
     told: dict[str, Any] = {"seed": recipe.seed, "threads": recipe.threads}
     groups = [list(range(len(signs)))]
-    grown, rounds = grow(_lessons(learn), signs, groups, **told, rounds=MOST_ROUNDS, until=_lessons(stop))
-    last, _ = grow(_lessons(past), signs, groups, **told, rounds=rounds)
+    grown, rounds = grow(_lessons(learn, base), signs, groups, **told, rounds=MOST_ROUNDS, until=_lessons(stop, base))
+    last, _ = grow(_lessons(past, base), signs, groups, **told, rounds=rounds)
     honest, final = flatten(grown), flatten(last)
-    margin = later.rates() + tree_scores(honest, _lessons(later).rows)
-    whole = past.rates() + tree_scores(final, _lessons(past).rows)
+    margin = margins(base, later) + tree_scores(honest, _lessons(later, base).rows)
+    whole = margins(base, past) + tree_scores(final, _lessons(past, base).rows)
     curve = levelled(fit_curve(margin, later.label, fit_line(margin, later.label)), whole, past.label)
-    return calibrated(curve, test.rates() + tree_scores(final, _lessons(test).rows))
+    return calibrated(curve, margins(base, test) + tree_scores(final, _lessons(test, base).rows))
 
 
-def _lessons(examples: Examples) -> Lessons:
+def _lessons(examples: Examples, base: Scorer) -> Lessons:
     assert examples.parts is not None
     parts, unknown = examples.parts.astype(np.float32), examples.parts[:, RANK] == UNKNOWN
     parts[unknown, RANK] = SIZES[RANK] // 2
-    return Lessons(np.concatenate([examples.features, parts, unknown[:, None]], axis=1, dtype=np.float32), examples.label, examples.rates())
+    rows = np.concatenate([examples.features, parts, unknown[:, None]], axis=1, dtype=np.float32)
+    margin = margins(base, examples)
+    return Lessons(rows, examples.label, margin + day_effects(margin, examples.label, examples.plan_us))
 
 
 def rows(n_users: int, k: int = 100) -> None:
@@ -213,8 +217,8 @@ def rows(n_users: int, k: int = 100) -> None:
         f"{len(scorer.trees.root)} trees about users; candidates a processor second, p_open and p_click: {n_users * k / min(best[1:]):,.0f}"
     )
     wide = np.concatenate([features, np.zeros((n_users, len(SIZES) + 1), np.float32)], axis=1)
-    described, rounds = grow(_lessons(past), np.concatenate([SIGNS, PART_SIGNS, [0]]).astype(np.int8), [list(range(wide.shape[1]))], seed=1,
-                             threads=2, rounds=scorer.rounds)  # fmt: skip
+    signs = np.concatenate([SIGNS, PART_SIGNS, [0]]).astype(np.int8)
+    described, rounds = grow(_lessons(past, scorer), signs, [list(range(wide.shape[1]))], seed=1, threads=2, rounds=scorer.rounds)
     trees, started = flatten(described), time.process_time()
     tree_scores(trees, wide)
     rate = n_users / (time.process_time() - started) / 2
