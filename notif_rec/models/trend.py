@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from notif_rec.models.blas import one_blas_thread
 from notif_rec.models.popularity import RECENT_PRIOR
 
 DEFAULT = timedelta(days=14)
@@ -79,7 +80,8 @@ def fit_pace(user: Ints, item: Ints, at_us: npt.NDArray[np.int64], n_items: int)
     while chosen + 1 < len(HALF_LIVES) and not _surely_more(top, _told(days, HALF_LIVES[chosen + 1])):
         chosen += 1
     gain = (likely[chosen] - float(_told(days, None).sum())) / max(float(days.weight.sum()), 1.0)
-    return Pace(HALF_LIVES[chosen], max(gain, 0.0), _drift(days, HALF_LIVES[chosen]))
+    with one_blas_thread():  # several would add up in another order
+        return Pace(HALF_LIVES[chosen], max(gain, 0.0), _drift(days, HALF_LIVES[chosen]))
 
 
 def _days_of(user: Ints, item: Ints, at_us: npt.NDArray[np.int64], n_items: int) -> _Days | None:

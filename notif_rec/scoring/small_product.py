@@ -21,6 +21,8 @@ USERS, LANES = 4, 16  # a tile: 4 users times 4 registers of 16 items, whose 16 
 PANEL = 4 * LANES
 MOST = 127  # of a quantised factor; items' are stored as q + 128, since the instruction takes one side without sign
 HALF_ULP = 2.0**-24
+FAINT = 2.0**-135  # more than rounding beside 0 costs a factor: its product of bytes, at most 2^14, times half of the least float
+FARTHEST = 64  # power of two that a column is stretched by at most, so that neither it nor its inverse leaves what a float can be
 INTS, FLOATS = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.FloatType(), LANES)
 
 Vectors = npt.NDArray[np.float32]
@@ -58,7 +60,8 @@ def aligned(rows: int, columns: int, kind: type[np.generic]) -> npt.NDArray[Any]
 def pack(items: Vectors) -> Packed:
     """The items in bytes."""
     size = np.sqrt(np.einsum("ij,ij->j", items, items, dtype=np.float64) / len(items))
-    stretch = np.exp2(np.rint(np.log2(size, out=np.zeros(len(size)), where=size > 0))).astype(np.float32)
+    power = np.clip(np.rint(np.log2(size, out=np.zeros(len(size)), where=size > 0)), -FARTHEST, FARTHEST)
+    stretch = np.exp2(power).astype(np.float32)
     panels, groups = -(-len(items) // PANEL), -(-items.shape[1] // 4)
     quants, step = np.zeros((panels * PANEL, 4 * groups), np.int8), np.zeros(panels * PANEL, np.float32)
     length, lost = np.zeros(len(items)), np.zeros(len(items))
@@ -101,7 +104,7 @@ def multiply(users: Vectors, packed: Packed, out: Vectors, slack: Wide) -> None:
     length, lost, base = np.zeros(n), np.zeros(n), np.zeros(whole, np.int32)
     quantise(users, packed.stretch, quants, step, length, lost)
     for u in range(n):
-        rounded = 8.0 * HALF_ULP * (length[u] + lost[u]) * packed.longest
+        rounded = 8.0 * HALF_ULP * (length[u] + lost[u]) * packed.longest + FAINT * users.shape[1] * (1.0 + packed.longest)
         slack[u] += length[u] * packed.error + lost[u] * packed.longest + rounded
         for i in range(quants.shape[1]):
             base[u] -= 128 * np.int32(quants[u, i])

@@ -106,7 +106,7 @@ def top_k(users: Vectors, items: Vectors, k: int, allowed: Allowed, walk: Walk |
     width = len(table.live)
     walk = walk or _no_walk(n, len(items))
     pays = n >= MANY and width * users.shape[1] >= SPARED * k
-    packed = pack(table.vectors) if pays and ready() else None
+    packed = pack(table.vectors) if pays and ready() and np.isfinite(longest) else None
     given = (users, table, slack, walk, allowed.banned, allowed.shut, k, chosen.item, chosen.score, chosen.walked)
 
     def work(buffer: Vectors, start: int, stop: int) -> None:

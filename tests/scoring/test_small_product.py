@@ -19,10 +19,12 @@ def product(users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def factors(rng: np.random.Generator, n: int, f: int, kind: str) -> np.ndarray:
-    """Plain ones; rows and columns of very unlike lengths; some rows and columns of zeros; one factor that outweighs all others."""
+    """Plain ones; rows and columns of very unlike lengths, down to the least of floats; some of zeros; one factor that outweighs all."""
     made = rng.standard_normal((n, f))
     if kind == "unlike":
         made *= rng.lognormal(0, 3, (n, 1)) * rng.lognormal(0, 3, f)
+    elif kind == "faint":
+        made *= 10.0 ** -rng.choice([0, 20, 41], f) * 10.0 ** -rng.choice([0, 20, 41])
     elif kind == "zeros":
         made *= (rng.random((n, 1)) < 0.7) * (rng.random(f) < 0.7)
     elif kind == "outlier":
@@ -30,7 +32,7 @@ def factors(rng: np.random.Generator, n: int, f: int, kind: str) -> np.ndarray:
     return made.astype(np.float32)
 
 
-KINDS = st.sampled_from(["plain", "unlike", "zeros", "outlier"])
+KINDS = st.sampled_from(["plain", "unlike", "faint", "zeros", "outlier"])
 
 
 @settings(max_examples=100, deadline=None)

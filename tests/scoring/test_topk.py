@@ -190,6 +190,17 @@ def test_bytes_without_their_error_would_not_do(monkeypatch: pytest.MonkeyPatch)
     assert (as_forced(True, users, items, 20, free(300, 4000)).item != exact.item).any()
 
 
+@pytest.mark.skipif(not ready(), reason="this processor does not multiply bytes (AVX512_VNNI)")
+def test_a_factor_that_bytes_cannot_hold_spoils_no_list() -> None:
+    """One that has faded to next to nothing, and one beyond all numbers."""
+    users, items = near_ties(300, 1000)
+    items[:, 3] *= np.float32(1e-41)
+    for most in (1.0, np.inf):
+        items[7, 5] = most
+        found, plain = (as_forced(by_bytes, users, items, 20, free(300, 1000)) for by_bytes in (True, False))
+        assert found.item.tobytes() == plain.item.tobytes()
+
+
 def test_more_than_is_left_is_padded() -> None:
     found = top_k(np.ones((2, 3), np.float32), np.ones((5, 3), np.float32), 9, free(2, 5, banned=lists([[0, 1, 2, 3, 4], [4]])))
     assert (found.item[0] == -1).all()
