@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
@@ -45,8 +45,8 @@ class Packed(NamedTuple):
 
 
 def ready() -> bool:
-    """Whether what numba compiles for has the instruction; numba's cache keeps what it compiled by the same list of features."""
-    return "+avx512vnni" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    """Whether numba compiles, and for what has the instruction; its cache keeps what it compiled by the same list of features."""
+    return not config.DISABLE_JIT and "+avx512vnni" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 
 
 def aligned(rows: int, columns: int, kind: type[np.generic]) -> npt.NDArray[Any]:

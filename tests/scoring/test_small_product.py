@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import config
 
 from notif_rec.scoring.small_product import PANEL, USERS, aligned, multiply, pack, ready
 
@@ -64,6 +65,12 @@ def test_whole_numbers_come_out_whole() -> None:
     multiply(users, packed, scores, np.zeros(5))
     whole = users.astype(np.int64) @ items.astype(np.int64).T
     np.testing.assert_array_equal(scores[:5, :130], whole.astype(np.float32))
+
+
+def test_it_is_for_compiled_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NUMBA_DISABLE_JIT=1, with which people look for mistakes, runs everything else."""
+    monkeypatch.setattr(config, "DISABLE_JIT", True)
+    assert not ready()
 
 
 @settings(max_examples=20, deadline=None)
