@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,18 @@ class Evidence:
     pace: Pace = NO_PACE
 
 
+class Parts(NamedTuple):
+    """What a channel's model is made of. unit, user_items: as `confidence` has them. factors: of users and of items."""
+
+    unit: float
+    user_items: sparse.csr_matrix
+    als: AlsSettings
+    factors: tuple[Factors, Factors]
+    similar: Neighbours
+    alike: Neighbours
+    fallback: Fallback
+
+
 def fit_channel(
     name: str, code: int, evidence: Evidence, settings: ModelSettings, *, seed: int, threads: int = 1, progress: Step | None = None
 ) -> ChannelModel:
@@ -56,6 +69,14 @@ def fit_channel(
 
     code: the channel's place in the config (taste.NO_CHANNEL where data has no channels). progress: (stage, done, total).
     """
+    parts = fit_parts(name, code, evidence, settings, seed=seed, threads=threads, progress=progress)
+    return assemble(name, code, settings, evidence, parts)
+
+
+def fit_parts(
+    name: str, code: int, evidence: Evidence, settings: ModelSettings, *, seed: int, threads: int = 1, progress: Step | None = None
+) -> Parts:
+    """The parts of `fit_channel`'s model."""
     unit, user_items = confidence(evidence, code, settings.transfer)
     als = resolve_als(user_items, settings, seed)
     report = progress or (lambda stage, done, total: None)
@@ -66,7 +87,7 @@ def fit_channel(
     fallback = fallback_of(evidence, code, settings.transfer)
     if settings.blend > 0:
         similar = add_content(similar, evidence, user_items, settings.similar, fallback, threads=threads)
-    return assemble(name, code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
+    return Parts(unit, user_items, als, factors, similar, alike, fallback)
 
 
 def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, sparse.csr_matrix]:
@@ -76,21 +97,9 @@ def confidence(evidence: Evidence, code: int, transfer: float) -> tuple[float, s
     return unit, saturate(weights, unit)
 
 
-def assemble(
-    name: str,
-    code: int,
-    settings: ModelSettings,
-    evidence: Evidence,
-    unit: float,
-    user_items: sparse.csr_matrix,
-    als: AlsSettings,
-    factors: tuple[Factors, Factors],
-    similar: Neighbours,
-    alike: Neighbours,
-    fallback: Fallback,
-) -> ChannelModel:
+def assemble(name: str, code: int, settings: ModelSettings, evidence: Evidence, parts: Parts) -> ChannelModel:
     """The channel's model from its fitted parts and the items' texts."""
-    users, items = factors
+    unit, user_items, als, (users, items), similar, alike, fallback = parts
     content, texts = np.zeros(len(items), dtype=np.float32), texts_of(evidence)
     if texts is not None and settings.text_worth > 0:
         items, content = with_text(texts, items, likes_of(user_items), settings.text_worth)

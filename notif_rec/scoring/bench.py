@@ -14,7 +14,18 @@ from scipy import sparse
 from notif_rec.models.als import fit_als
 from notif_rec.models.als_loss import AlsSettings, Factors
 from notif_rec.models.content import fit_content, with_content
-from notif_rec.models.fit import Evidence, alike_of, assemble, confidence, fallback_of, likes_of, no_neighbours, resolve_als, texts_of
+from notif_rec.models.fit import (
+    Evidence,
+    Parts,
+    alike_of,
+    assemble,
+    confidence,
+    fallback_of,
+    likes_of,
+    no_neighbours,
+    resolve_als,
+    texts_of,
+)
 from notif_rec.models.metrics import Targets, per_user
 from notif_rec.models.model import ChannelModel, Fallback
 from notif_rec.models.regression import fit_regression, item_degree, mix
@@ -98,7 +109,8 @@ class Bench:
             similar = with_content(similar, content, item_degree(user_items), settings.similar.content)
         worth = (base, settings.text_worth > 0)
         alike = self._part("alike", worth, lambda: alike_of(evidence, user_items, settings, threads=self.threads))
-        return assemble(self.name, self.code, settings, evidence, unit, user_items, als, factors, similar, alike, fallback)
+        parts = Parts(unit, user_items, als, factors, similar, alike, fallback)
+        return assemble(self.name, self.code, settings, evidence, parts)
 
     def _factors(self, user_items: sparse.csr_matrix, als: AlsSettings) -> tuple[Factors, Factors]:
         return fit_als(user_items, als, threads=self.threads, progress=lambda done, total: self._step("factors", done, total))

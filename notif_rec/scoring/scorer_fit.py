@@ -90,31 +90,32 @@ def fit_scorer(examples: Examples, recipe: Recipe, now_us: int | None = None) ->
     if min(examples.label[part].sum() for part in parts) < 1:
         return bare_scorer()
     with one_blas_thread():
-        honest, curve = _calibrated(examples, parts, kind, recipe)
-        whole = _learned(examples, np.ones(len(examples.label), np.bool_), kind, recipe, rounds=honest.rounds)
-        return _levelled(whole, _carried(curve, honest, whole, examples.where(parts[2]), recipe.threads), examples, recipe, now_us)
+        rounds, curve, apart = _calibrated(examples, parts, kind, recipe)
+        whole = _learned(examples, np.ones(len(examples.label), np.bool_), kind, recipe, rounds=rounds)
+        margin = margins(whole, examples, recipe.threads)
+        return _levelled(whole, margin, _carried(curve, apart, float(margin[parts[2]].std())), examples, recipe, now_us)
 
 
-def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recipe) -> tuple[Scorer, Calibration]:
-    """A scorer of the first of three parts by time, stopped by the second, and what its margins mean on the third."""
+def _calibrated(whole: Examples, parts: Sequence[Mask], kind: str, recipe: Recipe) -> tuple[int, Calibration, float]:
+    """Of a scorer of the first of three parts by time: the rounds at which the second stops it, what its margins mean on the third, and how
+    far apart they are there."""
     learn, stop, later = parts
     stop = stop & (np.random.default_rng(recipe.seed).random(len(stop)) < MOST_STOPS / max(int(stop.sum()), 1))
     honest = _learned(whole, learn, kind, recipe, whole.where(stop))
     after = whole.where(later)
-    margin = _day_by_day(margins(honest, after, recipe.threads), after)
-    return honest, fit_curve(margin, after.label, fit_line(margin, after.label))
+    plain = margins(honest, after, recipe.threads)
+    margin = _day_by_day(plain, after)
+    return honest.rounds, fit_curve(margin, after.label, fit_line(margin, after.label)), float(plain.std())
 
 
-def _carried(curve: Calibration, honest: Scorer, whole: Scorer, later: Examples, threads: int) -> Calibration:
-    """What the margins of the honest scorer mean, for those of a scorer of everything, which lie apart by another measure: as far apart as
-    these on the same rows, whatever the answers."""
-    apart = [float(margins(scorer, later, threads).std()) for scorer in (honest, whole)]
-    return curve.scaled(apart[0] / apart[1]) if min(apart) > 0 else curve
+def _carried(curve: Calibration, honest: float, whole: float) -> Calibration:
+    """What margins mean, for those of a scorer of everything, which lie apart by another measure. honest, whole: the spread of either on
+    the same rows, whatever the answers."""
+    return curve.scaled(honest / whole) if min(honest, whole) > 0 else curve
 
 
-def _levelled(scorer: Scorer, curve: Calibration, whole: Examples, recipe: Recipe, now_us: int | None) -> Scorer:
-    """The scorer calibrated by `curve`, at the level of all examples or of a moment."""
-    margin = margins(scorer, whole, recipe.threads)
+def _levelled(scorer: Scorer, margin: FloatArray, curve: Calibration, whole: Examples, recipe: Recipe, now_us: int | None) -> Scorer:
+    """The scorer, of these margins, calibrated by `curve`, at the level of all examples or of a moment."""
     curve = levelled(curve, margin, whole.label)
     if now_us is not None:
         days = days_of(calibrated(curve, margin), whole.label, whole.plan_us, recipe.delay_us)

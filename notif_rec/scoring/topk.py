@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +70,7 @@ class Allowed(NamedTuple):
     shut: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """item (n_users, k) int32, -1 where nothing is left; score float64, best first, -inf there; walked: the Walk's part of it."""
 
     item: Items
@@ -107,7 +105,7 @@ def top_k(users: Vectors, items: Vectors, k: int, allowed: Allowed, walk: Walk |
     walk = walk or _no_walk(n, len(items))
     pays = n >= MANY and width * users.shape[1] >= SPARED * k
     packed = pack(table.vectors) if pays and ready() and np.isfinite(longest) else None
-    given = (users, table, slack, walk, allowed.banned, allowed.shut, k, chosen.item, chosen.score, chosen.walked)
+    given = (users, table, slack, walk, allowed.banned, allowed.shut, k, chosen)
 
     def work(buffer: Vectors, start: int, stop: int) -> None:
         if packed is None:
@@ -172,11 +170,9 @@ def _choose(
     banned: Lists,
     shut: npt.NDArray[np.bool_],
     k: int,
-    out_item: Items,
-    out_score: Wide,
-    out_walked: Wide,
+    out: Chosen,
 ) -> None:
-    """Fills rows start to stop of out_* from the product `scores` of these users with the table; changes `scores`.
+    """Fills rows start to stop of `out` from the product `scores` of these users with the table; changes `scores`.
 
     coarse: whether the product is, so that it pays to look first at the k best and then at what their exact scores leave.
     """
@@ -203,9 +199,9 @@ def _choose(
             insert(exact, found, n, n + more, order, kept)
         for i in range(kept):
             item = live[found[order[i]]]
-            out_item[u, i], out_score[u, i] = item, exact[order[i]]
+            out.item[u, i], out.score[u, i] = item, exact[order[i]]
             if scale > 0.0:
-                out_walked[u, i] = scale * (walked[item] - mean)
+                out.walked[u, i] = scale * (walked[item] - mean)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

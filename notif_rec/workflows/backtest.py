@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from notif_rec.models.evaluate import Ground, Report, activity_groups, judge
-from notif_rec.models.fit import Evidence, Step, add_content, confidence, fit_channel
+from notif_rec.models.fit import Evidence, Step, add_content, assemble, fit_parts
 from notif_rec.models.metrics import Targets
 from notif_rec.models.model import ChannelModel
 from notif_rec.models.regression import without_self
@@ -83,10 +83,9 @@ def fit_contender(
 ) -> tuple[ChannelModel, Neighbours]:
     """The channel's model, and similar items without a word of content, as anybody could build them; both even where the blend has none."""
     apart = settings.model_copy(update={"blend": settings.blend or 0.5, "similar": settings.similar.model_copy(update={"content": 0.0})})
-    model = fit_channel(name, code, evidence, apart, seed=seed, threads=threads, progress=progress)
-    _, user_items = confidence(evidence, code, settings.transfer)
-    similar = add_content(model.similar, evidence, user_items, settings.similar, model.fallback, threads=threads)
-    return replace(model, blend=settings.blend, similar=similar), model.similar
+    parts = fit_parts(name, code, evidence, apart, seed=seed, threads=threads, progress=progress)
+    similar = add_content(parts.similar, evidence, parts.user_items, settings.similar, parts.fallback, threads=threads)
+    return assemble(name, code, settings, evidence, parts._replace(similar=similar)), parts.similar
 
 
 def backtest(
